@@ -1,0 +1,39 @@
+# The Python that makes .venv: 3.10 to 3.13, for example `make install PYTHON=python3.12`.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test lint types check lock clean
+
+help:  ## Show what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(STAMP)  ## Make .venv with Tekizai, two small models and the development tools
+
+$(STAMP): pyproject.toml constraints.txt tools/install.sh
+	@bash tools/install.sh "$(PYTHON)"
+	@touch $@
+
+demo: install  ## Label the sample reviews
+	$(BIN)/tekizai run configs/demo.yaml --fresh
+
+test: install  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: install  ## Check style and spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
+
+types: install  ## Check the types
+	$(BIN)/python -m mypy router transforms pipelines
+
+check: lint types test  ## All checks
+
+lock:  ## Write constraints.txt anew, with the newest versions that fit together
+	@bash tools/lock.sh "$(PYTHON)"
+
+clean:  ## Remove .venv and everything else that make and the tools wrote
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find pipelines router transforms tests -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,128 @@
+"""The `tekizai` command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from router.job_loading import apply_overrides, job_schema, load_job, parse_sets
+
+if TYPE_CHECKING:
+    from router.job import Job
+
+app = typer.Typer(
+    name="tekizai",
+    help="Label large text datasets with small models on CPU; ask a large one only about the hard records.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+DONE, FAILED, WRONG, TOO_MANY_DEAD = 0, 1, 2, 3
+"""Exit codes: done; the job failed; the job file or the arguments are wrong; too many dead letters."""
+
+JobFile = Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")]
+Sets = Annotated[list[str], typer.Option("--set", help="Value for ${NAME} in the job file.", metavar="NAME=VALUE")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and tracebacks of errors.")]
+
+
+@app.command()
+def run(  # noqa: PLR0913 - the command's options are its contract
+    job_file: JobFile,
+    beam_options: Annotated[
+        Optional[list[str]], typer.Argument(help="After --: options for Beam.", metavar="[-- BEAM OPTIONS]")
+    ] = None,
+    input_path: Annotated[Optional[str], typer.Option("--input", help="Read this URL instead.")] = None,
+    output_path: Annotated[Optional[str], typer.Option("--output", help="Write to this folder instead.")] = None,
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Annotate only the first N records.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: replace what is in the output.")] = False,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Annotate a dataset as the job file says."""
+    from pipelines.commands import run_job  # noqa: PLC0415 - loading Beam takes seconds; `check` needs none of it
+
+    with _errors(verbose=verbose):
+        code = run_job(
+            _load(job_file, sets, input_path, output_path),
+            beam_options or [],
+            limit=limit,
+            fresh=fresh,
+            console=Console(stderr=True),
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    job_file: JobFile,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Check a job file, and that its input, models and keys are there. Asks no model."""
+    from pipelines.commands import check_job  # noqa: PLC0415 - see `run`
+
+    with _errors(verbose=verbose):
+        check_job(_load(job_file, sets, None, None), Console(stderr=True))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors."""
+    typer.echo(json.dumps(job_schema(), indent=1))
+
+
+def _load(job_file: str, sets: list[str], input_path: str | None, output_path: str | None) -> Job:
+    job = load_job(job_file, sets=parse_sets(sets))
+    return apply_overrides(job, input_path=input_path, output_path=output_path)
+
+
+@contextlib.contextmanager
+def _errors(*, verbose: bool) -> Iterator[None]:
+    """Turn expected errors into a line on stderr and an exit code; keep other libraries quiet."""
+    _set_logging(verbose=verbose)
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        _say("stopped")
+        raise typer.Exit(FAILED) from None
+    except Exception as error:
+        # The last line of defence: users get a line, and the traceback where they ask for it.
+        if verbose:
+            raise
+        known = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "LlmStop"
+        _say(str(error) if known or isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}")
+        raise typer.Exit(FAILED if type(error).__name__ == "JobFailedError" else WRONG) from error
+
+
+def _say(message: str) -> None:
+    typer.echo("\n".join(f"tekizai: {line}" for line in message.splitlines()), err=True)
+
+
+def _set_logging(*, verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    if verbose:
+        return
+    warnings.simplefilter("ignore")
+    logging.getLogger().setLevel(logging.ERROR)
+    for name in ("pipelines", "transforms", "router"):
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command with the given arguments (default: those of the process)."""
+    app(arguments)
+
+
+if __name__ == "__main__":
+    main()

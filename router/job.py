@@ -1,0 +1,294 @@
+"""The job file as typed, frozen models that refuse unknown keys (README, "The job file")."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from router import job_checks
+from router.job_checks import is_number, not_secret, one_or_many
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
+OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
+Name = Annotated[str, Field(min_length=1)]
+Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False), BeforeValidator(is_number)]
+Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False), BeforeValidator(is_number)]
+Count = Annotated[int, Field(gt=0), BeforeValidator(is_number)]
+CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(is_number)]
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(not_secret)]
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+NotEmpty = Field(min_length=1)
+
+
+class _Strict(BaseModel):
+    # An input can hold a pasted key, so pydantic's own messages must not repeat it.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+class Input(_Strict):
+    """Where the records are and what their columns are called."""
+
+    path: Name
+    """The records: an fsspec URL or glob (.jsonl, .jsonl.gz, .jsonl.zst, .parquet), or hf://datasets/OWNER/NAME."""
+    text: Name = "text"
+    """The column that holds the text to label."""
+    id: Name | None = None
+    """The column that holds each record's id; null makes ids from the content."""
+    task: Name | None = None
+    """The column that names each record's task; needed where there is more than one task."""
+    gold: Name | None = None
+    """The column that holds the true label, for calibration and evaluation."""
+
+
+class Output(_Strict):
+    """Where the annotated records go."""
+
+    path: Name
+    """The folder to write, as a path or an fsspec URL."""
+    format: Literal["parquet", "jsonl"] = "parquet"
+
+
+class Label(_Strict):
+    """One label of a task."""
+
+    name: Name
+    description: str | None = None
+    """What the label means, in a few words that the models get to read."""
+
+
+class Example(_Strict):
+    """A text with its label (or labels), shown to the models in the prompt."""
+
+    text: Name
+    label: Annotated[
+        Annotated[str, Tag("one")] | Annotated[tuple[str, ...], Tag("many")], Discriminator(one_or_many)
+    ]
+    """The right label from the task's list; a list of labels where the task is multi_label."""
+
+
+class Task(_Strict):
+    """What is asked about a text."""
+
+    name: Name
+    """The task's name, which records and rules refer to."""
+    kind: Literal["single_label", "multi_label"] = "single_label"
+    """Whether a text has exactly one label or any number of them."""
+    instruction: Name
+    """What to do, as one would tell a person."""
+    labels: Annotated[tuple[Label, ...], NotEmpty]
+    """The labels to choose from."""
+    examples: tuple[Example, ...] = ()
+    """Texts with the right label; a few of them help small models more than anything else."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the labels, in the file's order."""
+        return tuple(label.name for label in self.labels)
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Task:
+        job_checks.refuse(job_checks.task_problems(self))
+        return self
+
+
+class Prompt(_Strict):
+    """How a local model is asked; what is left out comes from the catalogue (configs/models.yaml)."""
+
+    form: Literal["plain", "chat"] | None = None
+    """Plain text to be continued, or the turns of the model's chat template."""
+    opening: str | None = None
+    """Text that opens the model's answer, before the label; `{task}` stands for the task's name."""
+
+
+class LlamaCppModel(_Strict):
+    """A GGUF model that runs inside the worker."""
+
+    engine: Literal["llama_cpp"]
+    source: Name
+    """The model: a path or fsspec URL of a GGUF file, hf://REPO/FILE.gguf, or pypi://PACKAGE."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    """The file's SHA-256 as 64 hexadecimal digits; it is checked before the model is used."""
+    threads: Count | None = None
+    """CPU threads of one worker process."""
+    usd_per_hour: Usd | None = None
+    """What an hour of the worker costs, in US dollars."""
+    context: Annotated[Count, Field(ge=256)] | None = None
+    """Tokens that prompt and text may take together."""
+    prompt: Prompt = Prompt()
+
+
+class Price(_Strict):
+    """What a hosted model costs."""
+
+    input_usd_per_million_tokens: Usd
+    """US dollars for a million prompt tokens."""
+    output_usd_per_million_tokens: Usd
+    """US dollars for a million answer tokens."""
+    cached_input_usd_per_million_tokens: Usd | None = None
+    """US dollars for a million prompt tokens that the endpoint had in its cache."""
+
+
+class OpenAIModel(_Strict):
+    """A model behind an OpenAI-compatible endpoint."""
+
+    engine: Literal["openai"]
+    model: Name
+    """The model's name at the endpoint."""
+    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """The endpoint's http:// or https:// address, such as http://127.0.0.1:8081/v1; null is OpenAI's own."""
+    api_key_env: EnvironmentName | None = None
+    """The NAME of the environment variable that holds the key, as in OPENAI_API_KEY; never the key itself."""
+    price: Price | None = None
+    concurrency: Count = 8
+    """Requests that one worker process keeps open."""
+    timeout_seconds: Seconds = 60.0
+    """How long to wait for one answer."""
+    max_output_tokens: Count = 64
+    """The longest answer that is paid for."""
+    max_retries: CountOrZero = 5
+    """How often a failed request is repeated."""
+
+
+Model = Annotated[LlamaCppModel | OpenAIModel, Field(discriminator="engine")]
+
+
+class When(_Strict):
+    """The conditions of a rule; all that are given must hold."""
+
+    languages: Annotated[tuple[LanguageCode, ...], NotEmpty] | None = None
+    """Language codes of two or three lower-case letters, such as en; und where it cannot be told."""
+    tasks: Annotated[tuple[str, ...], NotEmpty] | None = None
+    """Names of tasks."""
+    domains: Annotated[tuple[str, ...], NotEmpty] | None = None
+    """Names of domains."""
+    complexity_above: Fraction | None = None
+    """Met by texts whose estimated difficulty (0 to 1) is above this."""
+    characters_above: CountOrZero | None = None
+    """Met by texts with more characters than this."""
+
+    @model_validator(mode="after")
+    def _has_a_condition(self) -> When:
+        job_checks.refuse(job_checks.when_problems(self))
+        return self
+
+
+class Rule(_Strict):
+    """Which model takes the records that meet a condition."""
+
+    when: When
+    use: Name
+    """The model that takes these records."""
+
+
+class Gate(_Strict):
+    """When a small model's answer is trusted: a fixed confidence, or a promise to be certified."""
+
+    min_confidence: Fraction | None = None
+    """Trust answers with at least this confidence."""
+    target: OpenFraction | None = None
+    """The fraction of annotations that must agree with the oracle, such as 0.95; replaces min_confidence."""
+    delta: OpenFraction | None = None
+    """How likely the promise may fail; 0.05 where a target is given without it."""
+    oracle: Literal["llm", "gold"] | None = None
+    """What the annotations are to agree with; llm where a target is given without it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: object) -> object:
+        return job_checks.complete_gate(data)
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Gate:
+        job_checks.refuse(job_checks.gate_problems(self))
+        return self
+
+
+class Routing(_Strict):
+    """Which model answers what."""
+
+    default: Name
+    """The model that takes what no rule takes."""
+    escalate_to: Name | None = None
+    """The model that is asked where an answer is not trusted; null: never ask."""
+    rules: tuple[Rule, ...] = ()
+    """Rules that choose a model; the first one that matches wins."""
+    gate: Gate = Gate(min_confidence=0.8)
+
+
+class Budget(_Strict):
+    """How much the job may spend on hosted models."""
+
+    max_usd: Annotated[Decimal, Field(gt=0, allow_inf_nan=False), BeforeValidator(is_number)]
+    """US dollars that calls to hosted models may cost in all, above 0."""
+
+
+class Limits(_Strict):
+    """What is too much."""
+
+    max_characters: Count = 100_000
+    """Longer texts become dead letters."""
+    max_dead_letter_fraction: Fraction = 0.05
+    """With more dead letters than this the command ends with exit code 3."""
+
+
+class Calibration(_Strict):
+    """Correction of the small models' bias without labels: scores are divided by their mean over a sample."""
+
+    label_free: bool = True
+    """Whether to correct at all."""
+    sample: Count = 200
+    """How many records to take the mean over."""
+
+
+class Job(_Strict):
+    """A whole job file."""
+
+    name: Name
+    """The job's name, for reports."""
+    input: Input
+    output: Output
+    tasks: Annotated[tuple[Task, ...], NotEmpty]
+    """What is asked about the texts."""
+    models: Annotated[dict[Name, Model], NotEmpty]
+    """The models, each under a name of your choice."""
+    routing: Routing
+    budget: Budget | None = None
+    """How much the job may spend on hosted models; null: no limit."""
+    limits: Limits = Limits()
+    calibration: Calibration = Calibration()
+
+    # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
+
+    @field_validator("output")
+    @classmethod
+    def _output_fits(cls, output: Output, info: ValidationInfo) -> Output:
+        job_checks.refuse(job_checks.output_problems(output, info.data.get("input")))
+        return output
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_fit(cls, tasks: tuple[Task, ...], info: ValidationInfo) -> tuple[Task, ...]:
+        job_checks.refuse(job_checks.tasks_problems(tasks, info.data.get("input")))
+        return tasks
+
+    @field_validator("routing")
+    @classmethod
+    def _routing_fits(cls, routing: Routing, info: ValidationInfo) -> Routing:
+        known = (info.data.get(name) for name in ("input", "tasks", "models"))
+        job_checks.refuse(job_checks.routing_problems(routing, *known))
+        return routing

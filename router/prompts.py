@@ -1,0 +1,152 @@
+"""How a small local model is asked: the parts of a prompt around the record's text.
+
+A prompt is a fixed beginning (kept in the KV cache), the record's own text, a fixed end, and the labels as
+possible continuations. Each part is a list of segments that say whether special tokens in them are template
+or plain characters: only the model's own chat template may hold special tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from router.job import Example, Task
+
+_CONTENT = "\u2063content\u2063"
+_RECORD = "\u2063record\u2063"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of prompt text; `template` pieces may hold special tokens, others are plain characters."""
+
+    text: str
+    template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PromptForm:
+    """The form a model is asked in (its catalogue entry, or the job file's `prompt`)."""
+
+    form: str
+    """`plain` (text that goes on, for base models) or `chat` (the model's template)."""
+    opening: str
+    """What opens the answer; `{task}` stands for the task's name. Labels follow it after a space."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPrompt:
+    """All that is fixed in the prompt of one task for one model."""
+
+    beginning: tuple[Segment, ...]
+    lead: str
+    """Goes before the record's text and is tokenised with it."""
+    end: tuple[Segment, ...]
+    answers: tuple[tuple[str, str], ...]
+    """(given, scored) text of each continuation: one a label, or (no, yes) for each label of a multi_label
+    task."""
+
+
+def spoken(name: str, names: Sequence[str]) -> str:
+    """The label as words (`card_arrival` is said `card arrival`), unless that makes two labels alike."""
+    words = [other.replace("_", " ").strip() for other in names]
+    mine = name.replace("_", " ").strip()
+    return mine if mine and words.count(mine) == 1 else name
+
+
+def build_prompt(
+    task: Task, form: PromptForm, *, chat_template: str | None, bos: str = "", eos: str = ""
+) -> LabelPrompt:
+    """Write the prompt of a task in a form.
+
+    Raises `ValueError` where the form is `chat` and the model carries no usable chat template.
+    """
+    opening = form.opening.replace("{task}", task.name.replace("_", " "))
+    body = _instruction(task) + "".join(_shown(task, example, opening) for example in task.examples)
+    end_text = f"\n{opening}" if opening else "\n"
+    answers = _answers(task)
+    if form.form == "plain":
+        return LabelPrompt((Segment(f"{body}Text:"),), " ", (Segment(end_text if task.kind == "single_label" else "\n"),), answers)
+    if chat_template is None:
+        raise ValueError("the model has no chat template; use prompt: {form: plain}")
+    before, after = _render(chat_template, bos, eos)
+    closing = opening if task.kind == "single_label" else ""
+    return LabelPrompt(
+        (*_segments(before, f"{body}Text:"),), " ", (*_segments_after(after), Segment(closing)), answers
+    )
+
+
+def _instruction(task: Task) -> str:
+    lines = [task.instruction.strip()]
+    if any(label.description for label in task.labels):
+        for label in task.labels:
+            name = spoken(label.name, task.label_names)
+            lines.append(f"- {name}: {label.description}" if label.description else f"- {name}")
+    elif len(task.labels) <= _NAMED_LABELS:
+        lines.append("Labels: " + ", ".join(spoken(name, task.label_names) for name in task.label_names) + ".")
+    else:
+        lines.append("Labels:\n" + "\n".join(f"- {spoken(n, task.label_names)}" for n in task.label_names))
+    return "\n".join(lines) + "\n\n"
+
+
+_NAMED_LABELS = 12
+
+
+def _shown(task: Task, example: Example, opening: str) -> str:
+    text = " ".join(example.text.split())
+    if task.kind == "single_label":
+        label = example.label if isinstance(example.label, str) else example.label[0]
+        return f"Text: {text}\n{opening} {spoken(label, task.label_names)}\n\n"
+    given = {example.label} if isinstance(example.label, str) else set(example.label)
+    lines = [f"{_question(task, name)} {'yes' if name in given else 'no'}" for name in task.label_names]
+    return f"Text: {text}\n" + "\n".join(lines) + "\n\n"
+
+
+def _question(task: Task, name: str) -> str:
+    return f"Does {spoken(name, task.label_names)} apply?"
+
+
+def _answers(task: Task) -> tuple[tuple[str, str], ...]:
+    if task.kind == "single_label":
+        return tuple(("", f" {spoken(name, task.label_names)}") for name in task.label_names)
+    return tuple((_question(task, name), answer) for name in task.label_names for answer in (" no", " yes"))
+
+
+def _render(template: str, bos: str, eos: str) -> tuple[str, str]:
+    """What the template puts before and after a user's message.
+
+    Templates come with the model file and are not trusted: they run in Jinja's sandbox.
+    """
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _refuse
+    try:
+        text = environment.from_string(template).render(
+            messages=[{"role": "user", "content": _CONTENT}],
+            add_generation_prompt=True,
+            bos_token=bos,
+            eos_token=eos,
+        )
+    except (TemplateError, TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"the model's chat template cannot be used ({error}); use prompt: {{form: plain}}") from error
+    before, found, after = text.partition(_CONTENT)
+    if not found:
+        raise ValueError("the model's chat template drops the user's message; use prompt: {form: plain}")
+    return before.removeprefix(bos), after
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _segments(before: str, body: str) -> tuple[Segment, ...]:
+    return (Segment(before, template=True), Segment(body))
+
+
+def _segments_after(after: str) -> tuple[Segment, ...]:
+    return (Segment(after, template=True),)

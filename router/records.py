@@ -1,0 +1,209 @@
+"""What travels through a job: records, the answers models gave, and what was refused.
+
+Every type is frozen. A stage returns a new value (`dataclasses.replace`) and never edits one in place.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+MONEY_QUANTUM = Decimal("0.000000000001")
+"""Costs are kept to 1e-12 dollars, so that sums over records are exact and fit in decimal128."""
+
+
+class Reason(str, enum.Enum):
+    """Why a record became a dead letter: the closed list that users may rely on."""
+
+    INVALID_JSON = "invalid_json"
+    NOT_AN_OBJECT = "not_an_object"
+    INVALID_UTF8 = "invalid_utf8"
+    MISSING_TEXT = "missing_text"
+    TEXT_NOT_STRING = "text_not_string"
+    EMPTY_TEXT = "empty_text"
+    TEXT_TOO_LONG = "text_too_long"
+    MISSING_ID = "missing_id"
+    DUPLICATE_ID = "duplicate_id"
+    UNKNOWN_TASK = "unknown_task"
+    CORRUPT_DATA = "corrupt_data"
+    MODEL_ERROR = "model_error"
+    LLM_UNUSABLE = "llm_unusable"
+    LLM_UNAVAILABLE = "llm_unavailable"
+
+
+class Status(str, enum.Enum):
+    """How an annotation came about; the values of `annotation.status`."""
+
+    KEPT = "kept"
+    ESCALATED = "escalated"
+    ROUTED = "routed"
+    DUPLICATE = "duplicate"
+    OVER_BUDGET = "over_budget"
+    LLM_UNAVAILABLE = "llm_unavailable"
+    LLM_UNUSABLE = "llm_unusable"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a record stands in the input; unique and ordered within a job."""
+
+    file: int
+    """Ordinal of the file in the sorted list of input files."""
+    offset: int
+    """Byte offset of the line (JSONL, after decompression) or row number in the file (Parquet, datasets)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A validated record: it has an id, a text and a known task."""
+
+    position: Position
+    id: str
+    text: str
+    task: str
+    gold: str | None
+    payload: bytes
+    """The whole input row, to be carried to the output unchanged: the raw JSON line without its line end, or a
+    one-row Arrow record batch in IPC format (schema apart)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An input row that could not be annotated."""
+
+    position: Position
+    id: str | None
+    reason: Reason
+    detail: str
+    stage: str
+    """The stage that refused it: read, validate, deduplicate, answer or escalate."""
+    record: str | None
+    """The row as JSON text, or the raw line where it does not parse; None where nothing could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answering cost. `input_tokens` counts every prompt token, `cached_tokens` those of them that were
+    not evaluated again because a cached prefix held them."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    usd: Decimal = Decimal(0)
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum two usages field by field."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.seconds + other.seconds,
+            self.usd + other.usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What was found out about a record and which model that chose."""
+
+    language: str
+    """ISO 639-1 code, or `und` where it cannot be told."""
+    task: str
+    model: str
+    rule: int | None
+    """Index of the rule that matched, None for the default."""
+    domain: str | None = None
+    complexity: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelScores:
+    """Probabilities that a local model gave to the labels of the task, in the task's order."""
+
+    probabilities: npt.NDArray[np.float64]
+    """Shape (labels,). single_label: sums to 1. multi_label: each is its own yes-probability."""
+    features: npt.NDArray[np.float32] | None = None
+    """Shape (1024,): a fixed slice of the logits at the position before the answer."""
+    parts: int = 1
+    """How many pieces a text longer than the context was scored in."""
+
+
+class Failure(str, enum.Enum):
+    """Why a model gave no answer for a record."""
+
+    UNUSABLE = "unusable"
+    """The LLM answered twice, but with nothing on the list of labels."""
+    UNAVAILABLE = "unavailable"
+    """The endpoint could not be reached or kept failing."""
+    OVER_BUDGET = "over_budget"
+    """The call was not made, because it could have crossed the budget."""
+    ERROR = "error"
+    """The local engine failed on this record."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What one model said about one record: scores (local engines), labels (remote ones) or a failure."""
+
+    model: str
+    usage: Usage
+    scores: LabelScores | None = None
+    labels: tuple[str, ...] | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    raw: str | None = None
+    """The text an LLM sent, kept where it could not be used."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """A record on its way, with its route and the answers given so far."""
+
+    record: Record
+    route: Route
+    ask: str | None = None
+    """The model that is to answer next; None where nothing is to be asked."""
+    answers: tuple[Answer, ...] = ()
+    pilot: tuple[Answer, ...] = ()
+    """Answers from the calibration sample: used in place of asking again, and paid for by this record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The final word on a record."""
+
+    task: str
+    labels: tuple[str, ...]
+    """Exactly one for single_label; any number for multi_label."""
+    confidence: float | None
+    """None where the model gave no probability."""
+    scores: tuple[tuple[str, float], ...]
+    """(label, probability), highest first; empty where the model gave none."""
+    model: str
+    status: Status
+    reason: str
+    parts: int = 1
+    raw_answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """A record with its annotation, route and account: one row of the output."""
+
+    record: Record
+    annotation: Annotation
+    route: Route
+    usage: Usage
+    calls: Mapping[str, Usage] = field(default_factory=dict)
+    """Usage by model; `usage` is its sum."""
+    calibration_usd: Decimal = Decimal(0)
+    """The part of `usage.usd` that went into answers used for calibration only."""

@@ -1,0 +1,95 @@
+"""Finding repeated ids and texts among millions of records from a compact index.
+
+A record's entry is 28 bytes: a 16-byte key (digest of the id, or of text and task) and its position. Entries
+are grouped into buckets by the key's first byte, and repeats are found bucket by bucket with a sort.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from router.records import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    import numpy.typing as npt
+
+KEY_BYTES = 16
+_ENTRY = np.dtype([("key", f"S{KEY_BYTES}"), ("file", ">u4"), ("offset", ">u8")])
+
+
+class Role(enum.Enum):
+    """What a position is among those with the same key."""
+
+    ORIGINAL = "original"
+    COPY = "copy"
+    SAME_ID = "same_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A position whose key occurs more than once; `rank` is 0 for the first in input order."""
+
+    position: Position
+    role: Role
+    key: bytes
+    rank: int
+
+
+def pack_entry(key: bytes, position: Position) -> bytes:
+    """The 28 bytes of one entry. Raises `ValueError` for a key of another length."""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+    return key + position.file.to_bytes(4, "big") + position.offset.to_bytes(8, "big")
+
+
+def find_repeated_ids(blocks: Iterable[bytes]) -> Iterator[Repeat]:
+    """The second and later records of each id, in one bucket's packed entries."""
+    for key, group in _groups(blocks, frozenset()):
+        for rank, position in enumerate(group[1:], start=1):
+            yield Repeat(position, Role.SAME_ID, key, rank)
+
+
+def find_copies(blocks: Iterable[bytes], refused: Collection[Position]) -> Iterator[Repeat]:
+    """For each text that occurs more than once: its first record (the original) and the copies.
+
+    Records in `refused` (repeated ids) are not counted: they are dead letters and answer nothing.
+    """
+    for key, group in _groups(blocks, refused):
+        for rank, position in enumerate(group):
+            yield Repeat(position, Role.COPY if rank else Role.ORIGINAL, key, rank)
+
+
+def _groups(blocks: Iterable[bytes], refused: Collection[Position]) -> Iterator[tuple[bytes, list[Position]]]:
+    # Plain bytes, because numpy's S type drops trailing zero bytes from keys.
+    data = np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(-1, _ENTRY.itemsize)
+    if not len(data):
+        return
+    whole = np.ascontiguousarray(data).view(f"V{_ENTRY.itemsize}").reshape(-1)
+    order = np.argsort(whole, kind="stable")
+    rows = data[order]
+    same = (rows[1:, :KEY_BYTES] == rows[:-1, :KEY_BYTES]).all(axis=1)
+    for begin, end in _runs(same):
+        key = rows[begin, :KEY_BYTES].tobytes()
+        positions = [_position(row) for row in rows[begin:end]]
+        kept = [position for position in positions if position not in refused]
+        if len(kept) > 1:
+            yield key, kept
+
+
+def _runs(same: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8)))
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        yield int(begin), int(end) + 1
+
+
+def _position(row: npt.NDArray[np.uint8]) -> Position:
+    raw = row.tobytes()
+    return Position(
+        int.from_bytes(raw[KEY_BYTES : KEY_BYTES + 4], "big"), int.from_bytes(raw[KEY_BYTES + 4 :], "big")
+    )

@@ -1,0 +1,58 @@
+"""An annotated record as the plain values that are written: the three columns that a job adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from router.records import Annotated, Usage
+
+ADDED_COLUMNS = ("annotation", "route", "usage")
+
+
+def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
+    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones."""
+    said = row.annotation
+    labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
+    return {
+        "task": said.task,
+        **labels,
+        "confidence": said.confidence,
+        "scores": [{"label": label, "probability": probability} for label, probability in said.scores],
+        "model": said.model,
+        "status": said.status.value,
+        "reason": said.reason,
+        "parts": said.parts,
+        "raw_answer": said.raw_answer,
+    }
+
+
+def route_row(row: Annotated) -> dict[str, Any]:
+    """The `route` column."""
+    route = row.route
+    return {
+        "language": route.language,
+        "domain": route.domain,
+        "task": route.task,
+        "complexity": route.complexity,
+        "model": route.model,
+        "rule": route.rule,
+    }
+
+
+def usage_row(row: Annotated) -> dict[str, Any]:
+    """The `usage` column; money is Decimal. `calls` says which model took which part of it."""
+    calls = [{"model": model, **_figures(usage)} for model, usage in sorted(row.calls.items())]
+    return {**_figures(row.usage), "calls": calls}
+
+
+def _figures(usage: Usage) -> dict[str, int | float | Decimal]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "seconds": usage.seconds,
+        "usd": usage.usd,
+    }

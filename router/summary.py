@@ -1,0 +1,137 @@
+"""The job's totals, as sums over the records that were written (`summary.json`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from router.records import MONEY_QUANTUM, DeadLetter, Reason, Status, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from router.records import Annotated
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums over annotated records and dead letters; tallies add up."""
+
+    annotated: int = 0
+    dead_lettered: int = 0
+    usage: Usage = field(default_factory=Usage)
+    calibration_usd: Decimal = Decimal(0)
+    answered_by: Counter[str] = field(default_factory=Counter)
+    status: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    """Records on which each model was asked."""
+    usd_by_model: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def __add__(self, other: Tally) -> Tally:
+        """Sum two tallies field by field."""
+        models = {*self.usd_by_model, *other.usd_by_model}
+        zero = Decimal(0)
+        return Tally(
+            self.annotated + other.annotated,
+            self.dead_lettered + other.dead_lettered,
+            self.usage + other.usage,
+            self.calibration_usd + other.calibration_usd,
+            self.answered_by + other.answered_by,
+            self.status + other.status,
+            self.reasons + other.reasons,
+            self.calls + other.calls,
+            {m: self.usd_by_model.get(m, zero) + other.usd_by_model.get(m, zero) for m in sorted(models)},
+        )
+
+
+def tally_annotated(rows: Iterable[Annotated]) -> Tally:
+    """Sums over annotated records."""
+    count, usage, calibration = 0, Usage(), Decimal(0)
+    answered, status, calls = Counter[str](), Counter[str](), Counter[str]()
+    usd: dict[str, Decimal] = {}
+    for row in rows:
+        count += 1
+        usage += row.usage
+        calibration += row.calibration_usd
+        answered[row.annotation.model] += 1
+        status[row.annotation.status.value] += 1
+        for model, used in row.calls.items():
+            calls[model] += 1
+            usd[model] = usd.get(model, Decimal(0)) + used.usd
+    return Tally(count, 0, usage, calibration, answered, status, Counter(), calls, usd)
+
+
+def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
+    """Sums over dead letters."""
+    reasons = Counter(letter.reason.value for letter in letters)
+    return Tally(dead_lettered=reasons.total() if hasattr(reasons, "total") else sum(reasons.values()), reasons=reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What asking the large model for every record would have cost, estimated from the calls it answered."""
+
+    usd: Decimal | None
+    basis: str
+
+
+def estimate_baseline(tally: Tally, large: str | None) -> Baseline:
+    """Mean cost of a record that the large model was asked about, times all annotated records.
+
+    Unknown (None) where no large model is named or none of its calls can tell its cost.
+    """
+    if large is None:
+        return Baseline(None, "no large model is named (routing.escalate_to)")
+    asked = tally.calls[large]
+    if not asked:
+        return Baseline(None, f"{large} was not asked, so its cost per record is not known")
+    mean = tally.usd_by_model[large] / asked
+    return Baseline(
+        (mean * tally.annotated).quantize(MONEY_QUANTUM), f"mean of {asked} records that {large} was asked about"
+    )
+
+
+def write_money(value: Decimal) -> str:
+    """A sum as plain decimal text with at least six places: never an exponent, nothing cut off."""
+    text = f"{value.normalize():f}"
+    whole, _, places = text.partition(".")
+    return f"{whole}.{places.ljust(6, '0')}"
+
+
+def summarise(
+    tally: Tally, *, read: int, seconds: float, min_confidence: float, large: str | None
+) -> dict[str, Any]:
+    """The contents of `summary.json` that every reader may rely on."""
+    baseline = estimate_baseline(tally, large)
+    total = tally.usage.usd
+    saved = None if not baseline.usd else float(1 - total / baseline.usd)
+    return {
+        "records": {
+            "read": read,
+            "annotated": tally.annotated,
+            "dead_lettered": tally.dead_lettered,
+            "duplicates": tally.status[Status.DUPLICATE.value],
+        },
+        "answered_by": dict(sorted(tally.answered_by.items())),
+        "status": {status.value: tally.status[status.value] for status in Status},
+        "dead_letters": {reason.value: tally.reasons[reason.value] for reason in Reason if tally.reasons[reason.value]},
+        "cost_usd": {
+            "total": write_money(total),
+            "by_model": {model: write_money(usd) for model, usd in tally.usd_by_model.items()},
+            "calibration": write_money(tally.calibration_usd),
+            "baseline_all_llm": None if baseline.usd is None else write_money(baseline.usd),
+            "baseline_basis": baseline.basis,
+            "saved_fraction": saved,
+        },
+        "tokens": {
+            "input": tally.usage.input_tokens,
+            "cached": tally.usage.cached_tokens,
+            "output": tally.usage.output_tokens,
+        },
+        "gate": {"threshold": min_confidence, "certified": False, "target": None, "delta": None},
+        "seconds": round(seconds, 3),
+        "records_per_second": round(tally.annotated / seconds, 3) if seconds > 0 else 0.0,
+    }

@@ -1,0 +1,122 @@
+"""The last stage: checks that no record was lost, gives the files their final names, writes the summary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pyarrow.parquet as pq
+
+from router.summary import Tally, summarise
+from transforms.json_types import ColumnTypes
+from transforms.output_rows import output_table
+from transforms.write_output import REVIEW_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from router.bias import LabelBias
+    from transforms.output_rows import RowFormat
+    from transforms.write_output import Part
+
+
+class LostRecordsError(RuntimeError):
+    """Records read are not those annotated and dead-lettered; the output is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the last stage needs to know of the job."""
+
+    output: str
+    suffix: str
+    layout: RowFormat
+    started: float
+    """Unix time at which the job began."""
+    min_confidence: float
+    large: str | None
+    manifest: Mapping[str, Any]
+
+
+def finish_job(
+    _: object,
+    parts: Sequence[Part],
+    read: int | None,
+    biases: Mapping[tuple[str, str], LabelBias],
+    types: ColumnTypes,
+    ending: Ending,
+) -> dict[str, Any]:
+    """Publish the output folder and return its summary.
+
+    Raises `LostRecordsError` unless records read = annotated + dead-lettered, before anything is published.
+    """
+    tally = sum((part.tally for part in parts), Tally())
+    check_balance(read or 0, tally)
+    filesystem, folder = fsspec.core.url_to_fs(ending.output)
+    _publish(filesystem, folder, "annotations", ending.suffix, parts)
+    _publish(filesystem, folder, "dead_letters", "jsonl", parts)
+    if ending.suffix == "parquet" and not tally.annotated:
+        with filesystem.open(f"{folder}/annotations-00000-of-00001.parquet", "wb") as stream:
+            pq.write_table(output_table([], ending.layout, types), stream)
+    _write_review(filesystem, folder, parts)
+    seconds = time.time() - ending.started
+    summary = summarise(
+        tally, read=read or 0, seconds=seconds, min_confidence=ending.min_confidence, large=ending.large
+    )
+    summary["calibration"] = [_stated(bias) for _, bias in sorted(biases.items())]
+    _write_json(filesystem, f"{folder}/state/manifest.json", {**ending.manifest, "calibration": summary["calibration"]})
+    # The summary comes last: an output that has one is whole.
+    _write_json(filesystem, f"{folder}/summary.json", summary)
+    for leftover in ("parts", "progress"):
+        if filesystem.exists(f"{folder}/state/{leftover}"):
+            filesystem.rm(f"{folder}/state/{leftover}", recursive=True)
+    return summary
+
+
+def check_balance(read: int, tally: Tally) -> None:
+    """Raise `LostRecordsError` unless every record read was annotated or dead-lettered."""
+    written = tally.annotated + tally.dead_lettered
+    if read != written:
+        raise LostRecordsError(
+            f"{read} records were read, but {tally.annotated} annotated and {tally.dead_lettered} dead-lettered "
+            f"(together {written}); the output was not published. If the input changed during the run, run again; "
+            "otherwise this is a bug: please report it"
+        )
+
+
+def _publish(filesystem: Any, folder: str, kind: str, suffix: str, parts: Sequence[Part]) -> None:  # noqa: ANN401 - fsspec
+    chosen = sorted((part for part in parts if part.kind == kind), key=lambda part: (part.first, part.path))
+    for number, part in enumerate(chosen):
+        filesystem.mv(part.path, f"{folder}/{kind}-{number:05d}-of-{len(chosen):05d}.{suffix}")
+
+
+def _write_review(filesystem: Any, folder: str, parts: Sequence[Part]) -> None:  # noqa: ANN401 - fsspec
+    rows = sorted((row for part in parts for row in part.review), key=lambda row: (row.confidence, row.position))
+    with filesystem.open(f"{folder}/review-00000-of-00001.jsonl", "wb") as stream:
+        stream.writelines(row.line for row in rows[:REVIEW_ROWS])
+
+
+def _stated(bias: LabelBias) -> dict[str, Any]:
+    return {
+        "model": bias.model,
+        "task": bias.task,
+        "method": "divided by the mean prediction" if bias.usable else "none: too few records to estimate a mean",
+        "records": bias.records,
+        "mean": [round(value, 6) for value in bias.mean],
+    }
+
+
+def _write_json(filesystem: Any, path: str, value: Mapping[str, Any]) -> None:  # noqa: ANN401 - fsspec
+    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    with filesystem.open(path, "w", encoding="utf-8") as stream:
+        json.dump(value, stream, ensure_ascii=False, indent=1)
+        stream.write("\n")
+
+
+def job_digest(job_json: str) -> str:
+    """A short digest that changes with any word of the job file."""
+    return hashlib.sha256(job_json.encode()).hexdigest()[:16]

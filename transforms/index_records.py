@@ -1,0 +1,162 @@
+"""A first, cheap pass over the input: counts it, finds repeats, draws the calibration sample, infers types.
+
+Only digests travel between workers, so its memory does not follow the size of the texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam import pvalue
+
+from router.identity import id_key, text_key
+from router.language import identify_language
+from router.records import DeadLetter, Position, Record, Work
+from router.repeats import Repeat, find_copies, find_repeated_ids, pack_entry
+from router.rules import choose_model
+from router.sampling import SmallestKeys, smallest_of
+from transforms.json_types import ColumnTypes, observe_line
+from transforms.progress import ProgressNote
+from transforms.read_records import read_validated
+from transforms.reading import Split
+
+if TYPE_CHECKING:
+    from transforms.read_records import Reader
+
+_BUCKETS = 64
+_FLUSH_ENTRIES = 65_536
+_Group = tuple[str, str]
+
+
+class IndexOutput(NamedTuple):
+    """What the first pass found, as collections that later stages take as side inputs."""
+
+    read: Any
+    """PCollection[int], one element: the number of rows."""
+    repeats: Any
+    """PCollection[tuple[Position, Repeat]]: ids and texts that occur more than once."""
+    sample: Any
+    """PCollection[Work]: records for calibration, each routed to the model that is to answer it."""
+    types: Any
+    """PCollection[ColumnTypes], one element: what the columns of JSONL hold."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many records to draw for each (model, task); `also` are models drawn for beside the routed one."""
+
+    records: int
+    also: tuple[str, ...] = ()
+
+
+class IndexRecords(beam.PTransform):
+    """Read every split once and index its records."""
+
+    def __init__(self, reader: Reader, sampling: Sampling, *, infer_types: bool, state: str) -> None:
+        """`infer_types` asks for the types of JSONL columns; `state` is where progress is noted."""
+        super().__init__()
+        self._reader = reader
+        self._sampling = sampling
+        self._infer_types = infer_types
+        self._state = state
+
+    def expand(self, splits: beam.PCollection[Split]) -> IndexOutput:
+        """Wire the pass."""
+        dofn = _IndexDoFn(self._reader, self._sampling, self._state, infer_types=self._infer_types)
+        found = splits | "IndexSplit" >> beam.ParDo(dofn).with_outputs()
+        repeated_ids = (
+            found[_IndexDoFn.IDS] | "GroupIds" >> beam.GroupByKey() | "FindRepeatedIds" >> beam.FlatMap(_repeated_ids)
+        )
+        refused = repeated_ids | "RefusedPositions" >> beam.Map(lambda repeat: repeat.position)
+        copies = (
+            found[_IndexDoFn.TEXTS]
+            | "GroupTexts" >> beam.GroupByKey()
+            | "FindCopies" >> beam.FlatMap(_copies, refused=pvalue.AsList(refused))
+        )
+        return IndexOutput(
+            read=found[_IndexDoFn.COUNTS] | "SumRead" >> beam.CombineGlobally(sum),
+            repeats=(repeated_ids, copies)
+            | "AllRepeats" >> beam.Flatten()
+            | "ByPosition" >> beam.Map(lambda repeat: (repeat.position, repeat)),
+            sample=found[_IndexDoFn.SAMPLE]
+            | "GroupSample" >> beam.GroupByKey()
+            | "DrawSample" >> beam.FlatMap(_draw, size=self._sampling.records),
+            types=found[_IndexDoFn.TYPES] | "MergeTypes" >> beam.CombineGlobally(_merge_types),
+        )
+
+
+def _repeated_ids(bucket: tuple[int, Iterable[bytes]]) -> Iterator[Repeat]:
+    return find_repeated_ids(bucket[1])
+
+
+def _copies(bucket: tuple[int, Iterable[bytes]], refused: list[Position]) -> Iterator[Repeat]:
+    return find_copies(bucket[1], frozenset(refused))
+
+
+def _draw(group: tuple[_Group, Iterable[list[tuple[bytes, Work]]]], size: int) -> list[Work]:
+    return [work for _, work in smallest_of(size, group[1])]
+
+
+def _merge_types(types: Iterable[ColumnTypes]) -> ColumnTypes:
+    return sum(types, ColumnTypes())
+
+
+class _IndexDoFn(beam.DoFn):
+    COUNTS, IDS, TEXTS, SAMPLE, TYPES = "counts", "ids", "texts", "sample", "types"
+
+    def __init__(self, reader: Reader, sampling: Sampling, state: str, *, infer_types: bool) -> None:
+        self._reader = reader
+        self._sampling = sampling
+        self._infer_types = infer_types
+        self._state = state
+
+    def setup(self) -> None:
+        self._note = ProgressNote(self._state)
+
+    def process(self, split: Split) -> Iterator[pvalue.TaggedOutput]:
+        ids: dict[int, bytearray] = defaultdict(bytearray)
+        texts: dict[int, bytearray] = defaultdict(bytearray)
+        drawn: dict[_Group, SmallestKeys[Work]] = defaultdict(lambda: SmallestKeys(self._sampling.records))
+        types = ColumnTypes()
+        count = 0
+        for row in read_validated(split, self._reader, with_payload=self._infer_types):
+            count += 1
+            self._note.add(read=1)
+            if isinstance(row, DeadLetter):
+                continue
+            if self._infer_types:
+                types = observe_line(types, row.payload)
+            key = text_key(row.text, row.task)
+            texts[key[0] % _BUCKETS] += pack_entry(key, row.position)
+            if self._reader.job.input.id is not None:
+                key_of_id = id_key(row.id)
+                ids[key_of_id[0] % _BUCKETS] += pack_entry(key_of_id, row.position)
+            if self._sampling.records:
+                self._offer(drawn, key, row)
+            if count % _FLUSH_ENTRIES == 0:
+                yield from _flush(ids, texts)
+        yield from _flush(ids, texts)
+        yield pvalue.TaggedOutput(self.COUNTS, count)
+        yield pvalue.TaggedOutput(self.TYPES, types)
+        for group, kept in drawn.items():
+            yield pvalue.TaggedOutput(self.SAMPLE, (group, kept.items()))
+        self._note.write()
+
+    def _offer(self, drawn: dict[_Group, SmallestKeys[Work]], key: bytes, record: Record) -> None:
+        route = choose_model(record, identify_language(record.text), self._reader.job.routing)
+        for model in sorted({route.model, *self._sampling.also}):
+            if drawn[model, record.task].wants(key):
+                sampled = dataclasses.replace(record, payload=b"")
+                drawn[model, record.task].offer(key, Work(sampled, dataclasses.replace(route, model=model)))
+
+
+def _flush(ids: dict[int, bytearray], texts: dict[int, bytearray]) -> Iterator[pvalue.TaggedOutput]:
+    for tag, buckets in ((_IndexDoFn.IDS, ids), (_IndexDoFn.TEXTS, texts)):
+        for bucket, entries in buckets.items():
+            yield pvalue.TaggedOutput(tag, (bucket, bytes(entries)))
+        buckets.clear()

@@ -1,0 +1,192 @@
+"""Label probabilities from one forward pass a record.
+
+The beginning of the prompt is evaluated once and stays in the KV cache; a record costs its own tokens, the
+prompt's end, and the nodes of the label trie that have successors. No text is generated.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from router.records import LabelScores, Usage
+from router.text_parts import split_sentences
+from router.trie import Continuation, build_trie, end_where_prefix, log_probabilities, normalise, path_scores
+from transforms.llama_adapter import MAX_SEQUENCES, ContextConfig, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from router.job import Task
+    from router.prompts import LabelPrompt, Segment
+    from router.trie import Trie
+    from transforms.llama_adapter import LlamaModel
+
+FEATURES = 1024
+_FEATURE_SEED = 20240607
+_RECORD_TOKENS = 2048
+_TREE_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerConfig:
+    """Threads to evaluate with, and the context's size in tokens (None: chosen from the prompt)."""
+
+    threads: int = 1
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    log_scores: npt.NDArray[np.float64]
+    features: npt.NDArray[np.float32]
+    tokens: int
+
+
+class LabelScorer:
+    """Scores records of one task with one model; holds the prompt's beginning in a KV cache of its own."""
+
+    def __init__(self, model: LlamaModel, task: Task, prompt: LabelPrompt, config: ScorerConfig) -> None:
+        """Evaluate the prompt's beginning.
+
+        Raises `EngineError` where the prompt does not fit the context and says by how much.
+        """
+        self._model = model
+        self._task = task
+        self._lead = prompt.lead
+        self._beginning = [*model.begin_tokens, *_tokens(model, prompt.beginning)]
+        self._end = _tokens(model, prompt.end)
+        self._trie = _label_trie(model, prompt)
+        self._feature_tokens = np.sort(
+            np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
+        )
+        size = self._context_size(config)
+        self._room = size - len(self._beginning) - len(self._end) - len(self._trie.nodes)
+        self._context = model.open_context(
+            ContextConfig(
+                tokens=size, sequences=min(self._trie.branches + 1, MAX_SEQUENCES), threads=config.threads
+            )
+        )
+        self._context.decode_run(self._beginning, 0, want_last=False)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Number of prompt tokens that the cache holds."""
+        return len(self._beginning)
+
+    def _context_size(self, config: ScorerConfig) -> int:
+        fixed = len(self._beginning) + len(self._end) + len(self._trie.nodes)
+        limit = config.context or self._model.trained_context
+        least = fixed + min(256, _RECORD_TOKENS)
+        if least > limit:
+            raise EngineError(
+                f"the prompt of task {self._task.name!r} takes {fixed} tokens and leaves no room in a context of "
+                f"{limit}; give fewer or shorter examples, or a larger `context`"
+            )
+        # llama.cpp pads contexts to a multiple of 256.
+        return min(limit, -(-(fixed + _RECORD_TOKENS) // 256) * 256)
+
+    def score(self, text: str) -> tuple[LabelScores, Usage]:
+        """Probabilities of the task's labels for a text, and the tokens and seconds they took (usd is 0).
+
+        A text over the context's room is cut at sentence ends, and the parts' probabilities are averaged by
+        their tokens. Raises `EngineError` where llama.cpp fails.
+        """
+        started = time.perf_counter()
+        parts = self._parts(text)
+        scored = [self._score_part(part) for part in parts]
+        weights = np.array([part.tokens for part in scored], dtype=np.float64)
+        probabilities = np.average([self._probabilities(part.log_scores) for part in scored], axis=0, weights=weights)
+        features = np.average([part.features for part in scored], axis=0, weights=weights).astype(np.float32)
+        fixed = len(self._beginning) + len(self._end) + len(self._trie.nodes)
+        usage = Usage(
+            input_tokens=sum(part.tokens for part in scored) + fixed * len(scored),
+            cached_tokens=len(self._beginning) * len(scored),
+            seconds=time.perf_counter() - started,
+        )
+        return LabelScores(probabilities, features, len(scored)), usage
+
+    def _parts(self, text: str) -> list[list[int]]:
+        tokens = self._model.tokenize(self._lead + text, special=False)
+        if len(tokens) <= self._room:
+            return [tokens]
+        return split_sentences(
+            text, self._room, lambda piece: self._model.tokenize(self._lead + piece, special=False)
+        )
+
+    def _score_part(self, tokens: Sequence[int]) -> _Scored:
+        context, start = self._context, len(self._beginning)
+        try:
+            logits = context.decode_run([*tokens, *self._end], start, want_last=True)
+            if logits is None:
+                raise EngineError("llama.cpp returned no logits")
+            features = logits[self._feature_tokens].copy()
+            edges = _edges(-1, self._trie.root_wanted, logits)
+            if self._trie.nodes:
+                self._score_tree(start + len(tokens) + len(self._end), edges)
+        finally:
+            for sequence in range(1, self._context.config.sequences):
+                context.forget(sequence, 0)
+            context.forget(0, start)
+        return _Scored(path_scores(self._trie, edges), features, len(tokens))
+
+    def _score_tree(self, root: int, edges: dict[tuple[int, int], float]) -> None:
+        """Evaluate the inner nodes of the trie, for as many branches at a time as there are sequences."""
+        context, nodes = self._context, self._trie.nodes
+        group = context.config.sequences - 1
+        for first in range(0, self._trie.branches, group):
+            if first:
+                for sequence in range(1, group + 1):
+                    context.forget(sequence, 0)
+            for sequence in range(1, min(group, self._trie.branches - first) + 1):
+                context.copy_sequence(0, sequence)
+            chosen = [
+                (number, members)
+                for number, node in enumerate(nodes)
+                if (members := [leaf - first + 1 for leaf in node.leaves if first <= leaf < first + group])
+            ]
+            for begin in range(0, len(chosen), _TREE_BATCH):
+                batch = chosen[begin : begin + _TREE_BATCH]
+                inner = [nodes[number] for number, _ in batch]
+                found = context.decode_tree(
+                    [node.token for node in inner],
+                    [root + node.depth - 1 for node in inner],
+                    [members for _, members in batch],
+                    [bool(node.wanted) for node in inner],
+                )
+                for (number, _), node, logits in zip(batch, inner, found, strict=True):
+                    if logits is not None:
+                        edges.update(_edges(number, node.wanted, logits))
+
+    def _probabilities(self, log_scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if self._task.kind == "single_label":
+            return normalise(log_scores)
+        pairs = log_scores.reshape(-1, 2)
+        return np.array([normalise(pair)[1] for pair in pairs], dtype=np.float64)
+
+    def close(self) -> None:
+        """Free the cache."""
+        self._context.close()
+
+
+def _edges(node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
+    values = log_probabilities(logits, wanted)
+    return {(node, token): float(value) for token, value in zip(wanted, values, strict=True)}
+
+
+def _tokens(model: LlamaModel, segments: Sequence[Segment]) -> list[int]:
+    return [token for part in segments for token in model.tokenize(part.text, special=part.template)]
+
+
+def _label_trie(model: LlamaModel, prompt: LabelPrompt) -> Trie:
+    line_end = model.tokenize("\n", special=False)[0]
+    given = [tuple(model.tokenize(before, special=False)) for before, _ in prompt.answers]
+    scored = [tuple(model.tokenize(answer, special=False)) for _, answer in prompt.answers]
+    if not any(given):
+        scored = end_where_prefix(scored, line_end)
+    return build_trie([Continuation(s, g) for s, g in zip(scored, given, strict=True)])

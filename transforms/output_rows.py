@@ -1,0 +1,109 @@
+"""Annotated records as Arrow tables and as JSON lines, with the input's own columns unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+
+from router.rows import annotation_row, route_row, usage_row
+from router.summary import write_money
+from transforms.json_types import ColumnTypes, read_lines
+from transforms.payload import decode_rows, json_row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from router.records import Annotated
+
+_FIGURES: list[tuple[str, pa.DataType]] = [
+    ("input_tokens", pa.int64()),
+    ("cached_tokens", pa.int64()),
+    ("output_tokens", pa.int64()),
+    ("seconds", pa.float64()),
+    ("usd", pa.decimal128(24, 12)),
+]
+_CALLS = pa.list_(pa.struct([("model", pa.string()), *_FIGURES]))
+_USAGE = pa.struct([*_FIGURES, ("calls", _CALLS)])
+_ROUTE = pa.struct(
+    [
+        ("language", pa.string()),
+        ("domain", pa.string()),
+        ("task", pa.string()),
+        ("complexity", pa.float64()),
+        ("model", pa.string()),
+        ("rule", pa.int64()),
+    ]
+)
+_SCORES = pa.list_(pa.struct([("label", pa.string()), ("probability", pa.float64())]))
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """How rows are laid out: the input's schema, and which tasks have several labels."""
+
+    schema: pa.Schema | None
+    """The input's Arrow schema; None for JSONL, whose payloads are raw lines."""
+    multi_label: frozenset[str]
+    """Names of the multi_label tasks."""
+    single_label: bool
+    """Whether there is any single_label task."""
+    adds_id: bool
+    """Whether the job gives ids of its own, because the input names no id column."""
+
+    def annotation_type(self) -> pa.DataType:
+        """Arrow type of the `annotation` column."""
+        labels = [("label", pa.string())] if self.single_label else []
+        if self.multi_label:
+            labels.append(("labels", pa.list_(pa.string())))
+        return pa.struct(
+            [
+                ("task", pa.string()),
+                *labels,
+                ("confidence", pa.float64()),
+                ("scores", _SCORES),
+                ("model", pa.string()),
+                ("status", pa.string()),
+                ("reason", pa.string()),
+                ("parts", pa.int64()),
+                ("raw_answer", pa.string()),
+            ]
+        )
+
+
+def output_table(rows: Sequence[Annotated], layout: RowFormat, types: ColumnTypes) -> pa.Table:
+    """Rows as a table: the input's columns, then `annotation`, `route` and `usage`.
+
+    `types` are the columns of a JSONL input; they are not looked at where the input has a schema.
+    """
+    payloads = [row.record.payload for row in rows]
+    table = read_lines(payloads, types) if layout.schema is None else decode_rows(payloads, layout.schema)
+    if layout.adds_id and "id" not in table.column_names:
+        table = table.append_column("id", pa.array([row.record.id for row in rows], pa.string()))
+    annotations = [_annotation(row, layout) for row in rows]
+    table = table.append_column("annotation", pa.array(annotations, layout.annotation_type()))
+    table = table.append_column("route", pa.array([route_row(row) for row in rows], _ROUTE))
+    return table.append_column("usage", pa.array([usage_row(row) for row in rows], _USAGE))
+
+
+def output_line(row: Annotated, layout: RowFormat) -> bytes:
+    """One row as a JSON line. The input's own bytes are kept as they are; the new keys follow them."""
+    payload = row.record.payload
+    line = payload.strip() if layout.schema is None else json_row(payload, layout.schema).encode()
+    added: dict[str, Any] = {}
+    if layout.adds_id and "id" not in orjson.loads(line):
+        added["id"] = row.record.id
+    added |= {"annotation": _annotation(row, layout), "route": route_row(row), "usage": usage_row(row)}
+    own = line[:-1].rstrip()
+    return own + b"," + orjson.dumps(added, default=_money)[1:] + b"\n"
+
+
+def _annotation(row: Annotated, layout: RowFormat) -> dict[str, Any]:
+    return annotation_row(row, multi_label=row.annotation.task in layout.multi_label)
+
+
+def _money(value: Decimal) -> str:
+    return write_money(value)

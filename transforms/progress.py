@@ -1,0 +1,67 @@
+"""Notes that workers leave while they run, so that whoever started the job can show how far it is.
+
+Every worker process overwrites a small file of its own in the output's state folder; nothing is ever locked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import fsspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS_LOCAL = 0.5
+_SECONDS_REMOTE = 20.0
+
+
+class ProgressNote:
+    """Counts of one stage in one worker, written to `STATE/progress/` at most every half second."""
+
+    def __init__(self, state: str) -> None:
+        """`state` is the URL of the output's state folder."""
+        self._filesystem, folder = fsspec.core.url_to_fs(state)
+        self._path = f"{folder}/progress/{uuid.uuid4().hex}.json"
+        self._counts: Counter[str] = Counter()
+        local = "file" in _protocols(self._filesystem.protocol)
+        self._pause = _SECONDS_LOCAL if local else _SECONDS_REMOTE
+        self._next = 0.0
+
+    def add(self, **counts: int) -> None:
+        """Add to the counts, and write them if the last note is old."""
+        self._counts.update(counts)
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self._pause
+            self.write()
+
+    def write(self) -> None:
+        """Write the counts now."""
+        self._filesystem.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+        with self._filesystem.open(self._path, "w") as stream:
+            json.dump(self._counts, stream)
+
+
+def read_progress(state: str) -> Mapping[str, int]:
+    """Sum of all notes; a note that is being written just then is left out."""
+    filesystem, folder = fsspec.core.url_to_fs(state)
+    total: Counter[str] = Counter()
+    try:
+        names = filesystem.ls(f"{folder}/progress", detail=False, refresh=True)
+    except FileNotFoundError:
+        return total
+    for name in names:
+        try:
+            total.update(json.loads(filesystem.cat_file(name)))
+        except (ValueError, FileNotFoundError):
+            continue
+    return total
+
+
+def _protocols(protocol: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (protocol,) if isinstance(protocol, str) else protocol

@@ -1,0 +1,131 @@
+"""RunInference on a quantised local model: one record at a time, one copy of the model a process."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler
+from apache_beam.utils.shared import Shared
+
+from router.assets import asset_path
+from router.catalogue import choose_form, load_catalogue
+from router.prices import local_cost
+from router.prompts import build_prompt
+from router.records import Answer, Failure, Usage, Work
+from transforms.label_scorer import LabelScorer, ScorerConfig
+from transforms.llama_adapter import EngineError, LlamaModel
+from transforms.model_files import fetch_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from decimal import Decimal
+
+    from router.job import LlamaCppModel, Task
+    from router.records import LabelScores
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A local model as the job wants it: its name, its file, threads and the price of an hour."""
+
+    name: str
+    model: LlamaCppModel
+    threads: int
+    usd_per_hour: Decimal
+
+
+class LocalScorer:
+    """The loaded model with a label scorer per task, made when the task first appears."""
+
+    def __init__(self, local: LocalModel, tasks: Mapping[str, Task]) -> None:
+        """Load the weights. Raises `ModelFileError` where the file is missing or not a model."""
+        self._local = local
+        self._tasks = tasks
+        self._model = LlamaModel(fetch_model(local.name, local.model))
+        self._scorers: dict[str, LabelScorer] = {}
+        # A context evaluates one batch at a time, and a runner may call from several threads.
+        self._lock = threading.Lock()
+
+    def score(self, task: str, text: str) -> tuple[LabelScores, Usage]:
+        """Label probabilities of a text; see `LabelScorer.score`."""
+        with self._lock:
+            if task not in self._scorers:
+                self._scorers[task] = self.open_scorer(task)
+            return self._scorers[task].score(text)
+
+    def open_scorer(self, task: str) -> LabelScorer:
+        """A scorer for a task in the form the catalogue or the job file says."""
+        entry = load_catalogue(asset_path("configs/models.yaml")).entry(self._local.model.source)
+        wanted = self._tasks[task]
+        template = self._model.chat_template
+        form = choose_form(
+            entry, self._local.model, examples=bool(wanted.examples), has_template=template is not None
+        )
+        bos, eos = self._model.token_text("bos"), self._model.token_text("eos")
+        prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
+        config = ScorerConfig(self._local.threads, self._local.model.context)
+        return LabelScorer(self._model, wanted, prompt, config)
+
+
+class LlamaCppModelHandler(ModelHandler[Work, Work, LocalScorer]):
+    """Appends a local model's answer to each `Work` that is to ask this model; others pass through.
+
+    Passing through keeps the pipeline one fused chain: a partition and a flatten would make the local runner
+    hold every record in memory between them.
+    """
+
+    def __init__(self, local: LocalModel, tasks: Mapping[str, Task]) -> None:
+        """Take plain data only; the model is loaded in the worker."""
+        self._local = local
+        self._tasks = dict(tasks)
+        # The same handler serves the calibration sample and the main pass: one copy a process for both.
+        self._shared = Shared()
+
+    def load_model(self) -> LocalScorer:
+        """Load the model, or take the copy this process has."""
+        scorer: LocalScorer = self._shared.acquire(lambda: LocalScorer(self._local, self._tasks))
+        return scorer
+
+    def run_inference(
+        self, batch: Sequence[Work], model: LocalScorer, inference_args: Mapping[str, Any] | None = None
+    ) -> Iterable[Work]:
+        """Answer the records one by one; a record the engine fails on costs that record only."""
+        if inference_args:
+            raise ValueError(f"LlamaCppModelHandler takes no inference_args, got {sorted(inference_args)}")
+        namespace = self.get_metrics_namespace()
+        records = Metrics.counter(namespace, "slm_records")
+        evaluated = Metrics.counter(namespace, "slm_evaluated_tokens")
+        latency = Metrics.distribution(namespace, "slm_latency_milliseconds")
+        for work in batch:
+            if work.ask != self._local.name:
+                yield work
+                continue
+            answer = self._answer(work, model)
+            records.inc()
+            evaluated.inc(answer.usage.input_tokens - answer.usage.cached_tokens)
+            latency.update(round(answer.usage.seconds * 1000))
+            yield dataclasses.replace(work, ask=None, answers=(*work.answers, answer))
+
+    def _answer(self, work: Work, model: LocalScorer) -> Answer:
+        try:
+            scores, usage = model.score(work.record.task, work.record.text)
+        except EngineError as error:
+            return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(error))
+        usd = local_cost(usage.seconds, self._local.usd_per_hour)
+        return Answer(self._local.name, dataclasses.replace(usage, usd=usd), scores=scores)
+
+    def get_metrics_namespace(self) -> str:
+        """Namespace of this model's metrics."""
+        return f"tekizai.{self._local.name}"
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """One record a batch: a CPU gains nothing from waiting for more."""
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def get_num_bytes(self, batch: Sequence[Work]) -> int:
+        """Bytes of text in a batch."""
+        return sum(len(work.record.text.encode()) for work in batch)

@@ -1,0 +1,212 @@
+"""Writing annotations and dead letters: each bundle writes files of its own, which count only when finished.
+
+Files are written under `state/parts/` and moved to their final names by the last stage of the job, so that a
+reader never sees half a file, and what a repeated bundle left behind is never read.
+"""
+
+from __future__ import annotations
+
+import heapq
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+import fsspec
+import orjson
+import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from router.records import Annotated, DeadLetter, Position
+from router.summary import Tally, tally_annotated, tally_dead
+from transforms.output_rows import output_line, output_table
+from transforms.progress import ProgressNote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transforms.json_types import ColumnTypes
+    from transforms.output_rows import RowFormat
+
+_BATCH_ROWS = 2_000
+_BATCH_BYTES = 16 << 20
+REVIEW_ROWS = 500
+
+
+@dataclass(frozen=True)
+class ReviewRow:
+    """A record to be looked at by a person, with how sure the answer is."""
+
+    confidence: float
+    position: Position
+    line: bytes
+    """The review file's JSON line."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished file with the sums over its rows."""
+
+    kind: str
+    """`annotations` or `dead_letters`."""
+    path: str
+    first: Position
+    tally: Tally
+    review: tuple[ReviewRow, ...] = ()
+
+
+@dataclass
+class _OpenPart:
+    """A file that is being written, in batches."""
+
+    kind: str
+    path: str
+    stream: Any
+    parquet: pq.ParquetWriter | None = None
+    first: Position | None = None
+    tally: Tally = field(default_factory=Tally)
+    review: list[tuple[float, int, ReviewRow]] = field(default_factory=list)
+
+
+class _WriteDoFn(beam.DoFn):
+    """Buffers rows, writes them in batches, and yields the bundle's `Part` when it ends."""
+
+    kind = ""
+    suffix = "jsonl"
+
+    def __init__(self, state: str) -> None:
+        self._state = state
+
+    def setup(self) -> None:
+        self._note = ProgressNote(self._state)
+        self._filesystem, self._folder = fsspec.core.url_to_fs(f"{self._state}/parts")
+        self._filesystem.makedirs(self._folder, exist_ok=True)
+
+    def start_bundle(self) -> None:
+        self._rows: list[Any] = []
+        self._bytes = 0
+        self._part: _OpenPart | None = None
+
+    def _hold(self, row: Any, size: int) -> None:  # noqa: ANN401 - the subclass's own row type
+        self._rows.append(row)
+        self._bytes += size
+        if len(self._rows) >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES:
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        if self._part is None:
+            path = f"{self._folder}/{self.kind}-{uuid.uuid4().hex}.{self.suffix}"
+            self._part = _OpenPart(self.kind, path, self._filesystem.open(path, "wb"))
+        self._write_batch(self._part, self._rows)
+        self._rows, self._bytes = [], 0
+
+    def _write_batch(self, part: _OpenPart, rows: list[Any]) -> None:
+        raise NotImplementedError
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        if self._rows:
+            self._write_rows()
+        self._note.write()
+        part, self._part = self._part, None
+        if part is None or part.first is None:
+            return
+        if part.parquet is not None:
+            part.parquet.close()
+        part.stream.close()
+        review = tuple(row for _, _, row in sorted(part.review, reverse=True))
+        done = Part(part.kind, part.path, part.first, part.tally, review)
+        yield WindowedValue(done, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+
+class WriteAnnotations(_WriteDoFn):
+    """Annotated records to files of the job's format."""
+
+    kind = "annotations"
+
+    def __init__(self, state: str, layout: RowFormat, suffix: str) -> None:
+        """`state` is the URL of the output's state folder; `suffix` is parquet or jsonl."""
+        super().__init__(state)
+        self._layout = layout
+        self.suffix = suffix
+
+    def process(self, row: Annotated, types: ColumnTypes) -> None:
+        """Take one record; `types` (a side input) are those of a JSONL input's columns."""
+        self._types = types
+        self._hold(row, len(row.record.payload) + 64 * len(row.annotation.scores))
+        status = row.annotation.status.value
+        self._note.add(annotated=1, **{status: 1}, nano_usd=int(row.usage.usd * 10**9))
+
+    def _write_batch(self, part: _OpenPart, rows: list[Annotated]) -> None:
+        part.tally += tally_annotated(rows)
+        positions = [row.record.position for row in rows]
+        part.first = min(positions) if part.first is None else min(part.first, *positions)
+        for row in rows:
+            self._offer_review(part, row)
+        if self.suffix == "jsonl":
+            part.stream.writelines(output_line(row, self._layout) for row in rows)
+            return
+        table = output_table(rows, self._layout, self._types)
+        if part.parquet is None:
+            part.parquet = pq.ParquetWriter(part.stream, table.schema, compression="zstd")
+        part.parquet.write_table(table)
+
+    def _offer_review(self, part: _OpenPart, row: Annotated) -> None:
+        said, position = row.annotation, row.record.position
+        if said.confidence is None or said.status.value == "duplicate":
+            return
+        order = (position.file << 64) | position.offset
+        if len(part.review) == REVIEW_ROWS and (-said.confidence, order) <= part.review[0][:2]:
+            return
+        item = (-said.confidence, order, ReviewRow(said.confidence, position, _review_line(row)))
+        if len(part.review) < REVIEW_ROWS:
+            heapq.heappush(part.review, item)
+        else:
+            heapq.heappushpop(part.review, item)
+
+
+class WriteDeadLetters(_WriteDoFn):
+    """Dead letters to JSONL files."""
+
+    kind = "dead_letters"
+
+    def process(self, letter: DeadLetter) -> None:
+        """Take one dead letter."""
+        self._hold(letter, 200 + len(letter.record or ""))
+        self._note.add(dead_lettered=1)
+
+    def _write_batch(self, part: _OpenPart, rows: list[DeadLetter]) -> None:
+        part.tally += tally_dead(rows)
+        positions = [row.position for row in rows]
+        part.first = min(positions) if part.first is None else min(part.first, *positions)
+        part.stream.writelines(_dead_line(row) for row in rows)
+
+
+def _dead_line(letter: DeadLetter) -> bytes:
+    line = {
+        "id": letter.id,
+        "reason": letter.reason.value,
+        "detail": letter.detail,
+        "stage": letter.stage,
+        "record": letter.record,
+    }
+    return orjson.dumps(line) + b"\n"
+
+
+def _review_line(row: Annotated) -> bytes:
+    """A task for Label Studio (`data`, `predictions`), which Argilla's importer takes as well."""
+    said = row.annotation
+    prediction = {
+        "model_version": said.model,
+        "score": said.confidence,
+        "result": [
+            {
+                "from_name": said.task,
+                "to_name": "text",
+                "type": "choices",
+                "value": {"choices": list(said.labels)},
+            }
+        ],
+    }
+    data = {"id": row.record.id, "text": row.record.text, "task": said.task, "status": said.status.value}
+    return orjson.dumps({"data": data, "predictions": [prediction]}) + b"\n"
