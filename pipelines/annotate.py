@@ -78,7 +78,9 @@ def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict
     """
     infer_types = plan.reader.schema is None and plan.ending.suffix == "parquet"
     splits = pipeline | "Splits" >> beam.Create(plan.splits) | "SpreadSplits" >> beam.Reshuffle()
-    index = splits | "Index" >> IndexRecords(plan.reader, plan.sampling, plan.state, infer_types=infer_types)
+    index = splits | "Index" >> IndexRecords(
+        plan.reader, plan.sampling, plan.state, infer_types=infer_types
+    )
     pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
     repeats, biases = pvalue.AsDict(index.repeats), pvalue.AsDict(pilot.biases)
     types = pvalue.AsSingleton(index.types)

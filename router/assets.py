@@ -12,14 +12,10 @@ def asset_path(name: str) -> Path:
     """Return where the shipped file or folder of this name is, in a source checkout as in an installed wheel.
 
     Args:
-
-        name:
-            The path as it is in the source tree, such as "configs/models.yaml".
+        name: The path as it is in the source tree, such as "configs/models.yaml".
 
     Raises:
-
         ValueError: The name is not a relative path into `configs/` or `data/`.
-
         FileNotFoundError: No such file or folder ships with Tekizai.
     """
     parts = PurePosixPath(name).parts
@@ -31,5 +27,7 @@ def asset_path(name: str) -> Path:
     installed = package / "_assets"
     path = (installed if installed.is_dir() else package.parent).joinpath(*parts)
     if not path.exists():
-        raise FileNotFoundError(f"{name!r} does not ship with Tekizai: {path} does not exist; check the spelling")
+        raise FileNotFoundError(
+            f"{name!r} does not ship with Tekizai: there is no {path}; check the spelling"
+        )
     return path

@@ -59,6 +59,11 @@ class Problem:
     better: str | None = None
     """What was probably meant, for the key where that is unknown, else for the value."""
 
+    @property
+    def can_be_mended(self) -> bool:
+        """Whether the key can go, or the value is known that was probably meant."""
+        return self.unknown_key or self.better is not None
+
     def line(self, name: str) -> str:
         """Write the problem as one line that starts with the file's name and the dotted path."""
         return ": ".join(part for part in (name, dotted(self.path), self.says) if part)
@@ -82,12 +87,16 @@ def mended(data: object, problems: Sequence[Problem]) -> object:
     Validating it tells what else is wrong: the rules of a section are checked only when its keys are right.
     """
     whole: Any = copy.deepcopy(data)
+    beyond = [problem.path[:2] for problem in problems if not problem.can_be_mended]
     for problem in problems:
-        if problem.unknown_key or problem.better is not None:
+        if problem.can_be_mended:
             _mend(whole, problem)
-    if any(problem.path[:2] == _GATE and problem.better is None for problem in problems):
-        # The default gate will do: it lets the routing be checked for the names of models and tasks.
-        whole["routing"].pop("gate", None)
+    # A stand-in lets the names of the models be checked although one of these is wrong in itself.
+    for section, name in (place for place in beyond if len(place) == len(_GATE)):
+        if section == "models":
+            whole["models"][name] = {"engine": "openai", "model": "stand-in"}
+        elif (section, name) == _GATE:
+            whole["routing"]["gate"] = {"min_confidence": 0.5}
     return whole
 
 

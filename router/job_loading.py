@@ -207,7 +207,7 @@ def _read_yaml(text: str, name: str) -> object:
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = error.problem or "not YAML"
         cause = "not YAML" if looks_secret(problem) else problem
-        fix = "check the indentation, and put text with special characters in quotes"
+        fix = "check the indentation, and quote text with special characters (also ${NAME} inside {...})"
         raise JobError([f"{name}: {place}{cause}; {fix}"]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]

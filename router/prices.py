@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from router.job import Usd
 from router.records import MONEY_QUANTUM
@@ -187,7 +187,7 @@ class PriceTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    default_machine: Machine = Field()
+    default_machine: Machine
 
 
 def load_price_table(path: Path) -> PriceTable:

@@ -68,8 +68,8 @@ class Rules:
         """Refuse rules under which no row could have a task."""
         if self.columns.task is None and self.default_task not in self.tasks:
             raise ValueError(
-                f"default_task is {self.default_task!r}, not one of the tasks {', '.join(self.tasks)}; name one "
-                "of them, or set input.task to the column that names each record's task"
+                f"default_task is {self.default_task!r}, not one of the tasks {', '.join(self.tasks)}; name "
+                "one of them, or set input.task to the column that names each record's task"
             )
 
 

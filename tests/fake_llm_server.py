@@ -100,11 +100,13 @@ class FakeLlmServer:
         self.most_at_once = 0
         self.lock = threading.Lock()
         self.closing = threading.Event()
-        self._http = _HttpServer(self)
+        self._http: _HttpServer | None = None
 
     @property
     def base_url(self) -> str:
-        """The URL to put into a job file."""
+        """The URL to put into a job file; it stays known after the server stopped."""
+        if self._http is None:
+            raise RuntimeError("the server has no port yet: enter it first")
         return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
     @property
@@ -114,8 +116,7 @@ class FakeLlmServer:
 
     def __enter__(self) -> Self:
         """Listen on a free port."""
-        self._http.server_bind()
-        self._http.server_activate()
+        self._http = _HttpServer(self)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -124,8 +125,9 @@ class FakeLlmServer:
     ) -> None:
         """Stop listening and let go of every request that hangs."""
         self.closing.set()
-        self._http.shutdown()
-        self._http.server_close()
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
 
     def choose(self, path: str, request: dict[str, Any], headers: Mapping[str, str]) -> Behaviour:
         """Decide what to do with a request."""
@@ -173,7 +175,7 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, fake: FakeLlmServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.fake = fake
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from router.job import Label, OpenAIModel, Task
 from router.prices import TokenPrice
-from tests.fake_llm_server import FakeLlmServer
 from transforms.llm_client import LlmClient
+
+if TYPE_CHECKING:
+    from tests.fake_llm_server import FakeLlmServer
 
 TASK = Task(name="t", instruction="Classify.", labels=(Label(name="negative"), Label(name="positive")))
 PRICE = TokenPrice(Decimal("0.000001"), Decimal("0.0000005"), Decimal("0.00001"), "a test")

@@ -24,7 +24,8 @@ def _files(folder: str) -> set[str]:
 def test_every_folder_is_listed() -> None:
     """A folder that pyproject.toml does not list would be missing from the wheel."""
     tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11 on")
-    listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    listed = project["tool"]["setuptools"]["packages"]
     code = {Path(file).parent.as_posix() for name in CODE for file in _files(name)}
     assets = {"router/_assets/" + Path(file).parent.as_posix() for name in ASSETS for file in _files(name)}
 

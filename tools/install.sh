@@ -17,7 +17,8 @@ heartbeat() {
   local seconds=0 last
   while sleep 30; do
     seconds=$((seconds + 30))
-    last=$(tail -n 1 "$log" | tr -d '\r' | sed 's/^ *//' | cut -c 1-80)
+    # Ninja's lines begin with [done/all] and go on with the compiler's whole command line.
+    last=$(tail -n 1 "$log" | sed 's/^ *//; s/^\[\([0-9]*\)\/\([0-9]*\)\] .*/compiled \1 of \2 files/' | cut -c 1-80)
     printf '   %3d s  %s\n' "$seconds" "$last"
   done
 }
@@ -27,14 +28,15 @@ run() {
   : >"$log"
   heartbeat &
   local beat=$!
-  # Without this, Ctrl-C would leave the heartbeat behind.
+  # Without these, Ctrl-C would leave the heartbeat behind and print the log.
   trap 'kill "$beat" 2>/dev/null || true' EXIT
+  trap 'exit 130' INT TERM
   "$@" >"$log" 2>&1 </dev/null || status=$?
   kill "$beat" 2>/dev/null || true
   wait "$beat" 2>/dev/null || true
-  trap - EXIT
+  trap - EXIT INT TERM
   if [ "$status" -ne 0 ]; then
-    tail -n 40 "$log" >&2
+    tail -n 40 "$log" | cut -c 1-300 >&2
     fail "this failed with exit code $status: $*" "the whole log is in $log"
   fi
 }

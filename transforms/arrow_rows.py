@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -28,9 +29,6 @@ def check_schema(where: str, schema: pa.Schema, columns: Input) -> None:
     Raises:
         InputError: naming the column, and its type or the nearest column.
     """
-    for name in schema.names:
-        if schema.names.count(name) > 1:
-            raise InputError(f'{where}: column "{name}" appears more than once; rename one of them')
     check_columns(where, schema.names, columns, needs_gold=True)
     kind = schema.field(columns.text).type
     if not _holds_text(kind):
@@ -38,6 +36,17 @@ def check_schema(where: str, schema: pa.Schema, columns: Input) -> None:
             f'input.text: column "{columns.text}" of {where} is of type {kind}, not text; name a string '
             "column or cast it"
         )
+
+
+def check_unique(where: str, schema: pa.Schema) -> None:
+    """Refuse a schema in which a column's name does not tell which column is meant.
+
+    Raises:
+        InputError: naming the column.
+    """
+    name, times = Counter(schema.names).most_common(1)[0] if schema.names else ("", 0)
+    if times > 1:
+        raise InputError(f'{where}: column "{name}" appears {times} times; rename all but one')
 
 
 def job_schema(schema: pa.Schema) -> pa.Schema:
@@ -128,7 +137,8 @@ def _rows(
             record = json_row(payload, schema) if schema is not None else None
             rows.append(DeadLetter(position, None, Reason.INVALID_UTF8, detail, stage="read", record=record))
         else:
-            rows.append(Row(position, *values, payload))
+            text, identifier, task, gold = values
+            rows.append(Row(position, text, identifier, task, gold, payload))
     return rows
 
 

@@ -57,7 +57,7 @@ class Sampling:
 class IndexRecords(beam.PTransform):
     """Read every split once and index its records."""
 
-    def __init__(self, reader: Reader, sampling: Sampling, *, infer_types: bool, state: str) -> None:
+    def __init__(self, reader: Reader, sampling: Sampling, state: str, *, infer_types: bool) -> None:
         """`infer_types` asks for the types of JSONL columns; `state` is where progress is noted."""
         super().__init__()
         self._reader = reader

@@ -10,14 +10,14 @@ import functools
 import itertools
 import json
 import re
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import orjson
 
 from router.records import DeadLetter, Position, Reason
-from transforms.decompression import DECOMPRESSION_ERRORS, decompress
+from transforms.decompression import decompress
 from transforms.files import compression_of, open_binary
+from transforms.lines import MAX_LINE_BYTES, DamagedError, cut_lines
 from transforms.splits import (
     MAX_RECORD_CHARACTERS,
     InputError,
@@ -33,36 +33,17 @@ if TYPE_CHECKING:
 
     from router.job import Input
     from transforms.files import File
+    from transforms.lines import Line
 
-MAX_LINE_BYTES = 64 << 20
-"""A line beyond this is passed over without being held."""
 MAX_COUNTED_BYTES = 1 << 30
 """How much of a file before a split is read again to number a bad line; beyond it, its byte is told."""
 
 _BLOCK = 1 << 20
-_BOM = b"\xef\xbb\xbf"
 _SAMPLED_OBJECTS = 100
 _SAMPLED_LINES = 1_000
 _SAMPLED_FILES = 20
 _MAX_INT64 = 2.0**63
 _ARRAY_OF_OBJECTS = re.compile(rb"\s*\[\s*(\{|$)")
-
-
-class DamagedError(Exception):
-    """Compressed data ends early or does not decompress; `offset` is where the first line not read begins."""
-
-    def __init__(self, offset: int, cause: str) -> None:
-        """Keep the byte offset (in decompressed bytes) and the decompressor's words."""
-        super().__init__(cause)
-        self.offset = offset
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    offset: int
-    data: bytes | None
-    """None for a line beyond MAX_LINE_BYTES."""
-    size: int
 
 
 def plan(files: Sequence[File], columns: Input, *, split_bytes: int) -> InputPlan:
@@ -110,7 +91,7 @@ def read(split: Split, columns: Input, *, with_payload: bool) -> Iterator[Row | 
         )
 
 
-def _parse(line: _Line) -> dict[str, object] | tuple[Reason, str]:
+def _parse(line: Line) -> dict[str, object] | tuple[Reason, str]:
     if line.data is None:
         return Reason.TEXT_TOO_LONG, f"the line has {line.size:,} bytes; at most {MAX_LINE_BYTES:,} are read"
     try:
@@ -136,7 +117,7 @@ _JSON_NAMES: dict[type, str] = {
 }
 
 
-def _row(file: int, line: _Line, found: dict[str, object], columns: Input, *, with_payload: bool) -> Row:
+def _row(file: int, line: Line, found: dict[str, object], columns: Input, *, with_payload: bool) -> Row:
     data = line.data or b""
     return Row(
         position=Position(file, line.offset),
@@ -155,7 +136,7 @@ def _exact(value: object, name: str, data: bytes) -> object:
     return value
 
 
-def _refuse(split: Split, line: _Line, reason: Reason, cause: str, *, where: str) -> DeadLetter:
+def _refuse(split: Split, line: Line, reason: Reason, cause: str, *, where: str) -> DeadLetter:
     detail = f"{split.url}, {where}: {cause}"
     record = None
     if line.data is not None:
@@ -181,7 +162,7 @@ class _Locator:
         return f"line {self._before + number_in_split:,}"
 
     def _count(self) -> int:
-        """Line ends before the first line that the split owns: the last of them ends the line at start - 1."""
+        """Count the line ends before the first line that the split owns, at or after `start`."""
         left = self._split.start - 1
         count = 1
         with open_binary(self._split.url) as source:
@@ -191,7 +172,7 @@ class _Locator:
         return count
 
 
-def _lines_of(split: Split) -> Iterator[_Line]:
+def _lines_of(split: Split) -> Iterator[Line]:
     """The lines that begin in the split, without line ends and byte order mark.
 
     Raises:
@@ -207,50 +188,13 @@ def _lines_of(split: Split) -> Iterator[_Line]:
             begin = max(split.start - 1, 0)
             source.seek(begin)
             blocks = _blocks(source)
-        lines: Iterable[_Line] = _cut(blocks, begin)
+        lines: Iterable[Line] = cut_lines(blocks, begin)
         if split.start:
             lines = itertools.islice(lines, 1, None)
         for line in lines:
             if split.stop is not None and line.offset >= split.stop:
                 return
             yield line
-
-
-def _cut(blocks: Iterator[bytes], offset: int) -> Iterator[_Line]:
-    """Cut a stream that begins at `offset` of its file into lines; an empty last line is none."""
-    held: list[bytes] = []
-    size = 0
-    try:
-        for block in blocks:
-            *whole, rest = block.split(b"\n")
-            for piece in whole:
-                size = _hold(held, piece, size)
-                yield _line(offset, held, size)
-                offset += size + 1
-                held, size = [], 0
-            size = _hold(held, rest, size)
-    except DECOMPRESSION_ERRORS as error:
-        raise DamagedError(offset, one_line(error)) from error
-    if size:
-        yield _line(offset, held, size)
-
-
-def _hold(held: list[bytes], piece: bytes, size: int) -> int:
-    size += len(piece)
-    if size > MAX_LINE_BYTES:
-        held.clear()
-    else:
-        held.append(piece)
-    return size
-
-
-def _line(offset: int, held: list[bytes], size: int) -> _Line:
-    if size > MAX_LINE_BYTES:
-        return _Line(offset, None, size)
-    data = held[0] if len(held) == 1 else b"".join(held)
-    if offset == 0:
-        data = data.removeprefix(_BOM)
-    return _Line(offset, data.removesuffix(b"\r"), size)
 
 
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:

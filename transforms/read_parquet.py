@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ from transforms.arrow_rows import (
     BATCH_BYTES,
     BATCH_ROWS,
     check_schema,
+    check_unique,
     conform,
     job_schema,
     needed_columns,
@@ -65,8 +66,8 @@ def plan(files: Sequence[File], columns: Input, *, split_bytes: int) -> InputPla
     A file that is not readable Parquet becomes a split that yields one dead letter.
 
     Raises:
-        InputError: where no file is readable, the schemas contradict each other, a named column is missing, or
-            the text column does not hold text.
+        InputError: where no file is readable, the schemas contradict each other, a named column is missing,
+            or the text column does not hold text.
     """
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         found = list(pool.map(_read_footer, files))
@@ -139,7 +140,7 @@ def _lost(split: Split, row: int, detail: str) -> DeadLetter:
     return DeadLetter(Position(split.file, row), None, Reason.CORRUPT_DATA, detail, stage="read", record=None)
 
 
-def _open(source: Any, columns: int) -> pq.ParquetFile:
+def _open(source: IO[bytes], columns: int) -> pq.ParquetFile:
     # Without a buffer Arrow holds whole column chunks, which are as large as the writer liked.
     buffer = min(max(_BUFFER_BYTES // max(columns, 1), _MIN_COLUMN_BUFFER), _MAX_COLUMN_BUFFER)
     return pq.ParquetFile(source, buffer_size=buffer, pre_buffer=False, page_checksum_verification=True)
@@ -155,9 +156,7 @@ def _read_footer(file: File) -> _Footer | _Unreadable:
     except (pa.ArrowException, OSError) as error:
         if _is_damage(error):
             return _Unreadable(file, one_line(error))
-        raise InputError(
-            f"{file.url}: cannot be read: {one_line(error)}; check that it may be read"
-        ) from error
+        raise InputError(f"{file.url}: cannot be read: {one_line(error)}; check your rights") from error
 
 
 def _is_damage(error: Exception) -> bool:
@@ -183,6 +182,8 @@ def _splits(number: int, footer: _Footer | _Unreadable, split_bytes: int) -> Ite
 
 def _unify(footers: Sequence[_Footer]) -> pa.Schema:
     """One schema for all files; where their types differ, one that holds the values of both."""
+    for footer in footers:
+        check_unique(footer.file.url, footer.schema)
     schema = footers[0].schema
     for footer in footers[1:]:
         if not footer.schema.equals(schema):
@@ -213,6 +214,6 @@ def _check_castable(footer: _Footer, schema: pa.Schema, first: _Footer) -> None:
 
 def _contradiction(footer: _Footer, first: _Footer, error: pa.ArrowException) -> InputError:
     return InputError(
-        f"{footer.file.url}: its columns contradict those of {first.file.url}: {one_line(error)}; run the two "
+        f"{footer.file.url}: its columns contradict those of {first.file.url}: {one_line(error)}; run them "
         "as separate jobs, or cast one"
     )

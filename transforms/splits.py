@@ -1,4 +1,4 @@
-"""What reading passes around: pieces of the input, the rows read from them, and what is wrong with an input."""
+"""What reading passes around: pieces of the input, the rows in them, and what is wrong with an input."""
 
 from __future__ import annotations
 

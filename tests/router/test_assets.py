@@ -15,7 +15,7 @@ def test_checkout() -> None:
     """In a checkout, the path is that of the source tree."""
     path = asset_path("data/samples/reviews.jsonl")
 
-    assert REPOSITORY / "data" / "samples" / "reviews.jsonl" == path
+    assert path == REPOSITORY / "data" / "samples" / "reviews.jsonl"
     assert path.is_file()
 
 
@@ -24,7 +24,7 @@ def test_folder() -> None:
     assert asset_path("configs").is_dir()
 
 
-@pytest.mark.parametrize("name", ["", "models.yaml", "/etc/passwd", "router/assets.py", "configs/../Makefile"])
+@pytest.mark.parametrize("name", ["", "models.yaml", "/etc/passwd", "router/job.py", "configs/../Makefile"])
 def test_outside(name: str) -> None:
     """Names that do not stay inside the two folders are refused, with the cause."""
     with pytest.raises(ValueError, match="starts with configs/ or data/"):
@@ -33,5 +33,5 @@ def test_outside(name: str) -> None:
 
 def test_missing() -> None:
     """A name that no shipped file has is refused, and the message repeats it."""
-    with pytest.raises(FileNotFoundError, match="'configs/no_such_file.yaml' does not ship"):
+    with pytest.raises(FileNotFoundError, match=r"'configs/no_such_file\.yaml' does not ship"):
         asset_path("configs/no_such_file.yaml")

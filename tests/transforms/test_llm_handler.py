@@ -27,6 +27,7 @@ TASK = Task(name="t", instruction="Classify.", labels=(Label(name="negative"), L
 OTHER = Task(name="u", instruction="True?", labels=(Label(name="yes"), Label(name="no")))
 PRICE = TokenPrice(Decimal("0.000001"), Decimal("0.0000005"), Decimal("0.00001"), "a test")
 EARLIER = Answer("small", Usage(), failure=Failure.ERROR)
+NOBODY = "http://127.0.0.1:9/v1"
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
@@ -36,9 +37,11 @@ def work(number: int, task: str = "t") -> Work:
     return Work(record, Route("en", task, "big", None), answers=(EARLIER,))
 
 
-def handler(server: FakeLlmServer, **fields: Any) -> OpenAICompatibleModelHandler:
-    """Make a handler for the server; `fields` go into the model."""
-    model = OpenAIModel(engine="openai", model="fake", base_url=server.base_url, **fields)
+def handler(server: FakeLlmServer | None = None, **fields: Any) -> OpenAICompatibleModelHandler:
+    """Make a handler for a server, or for none; `fields` go into the model."""
+    model = OpenAIModel(
+        engine="openai", model="fake", base_url=server.base_url if server else NOBODY, **fields
+    )
     return OpenAICompatibleModelHandler("big", model, PRICE, {"t": TASK, "u": OTHER})
 
 
@@ -140,7 +143,7 @@ def test_a_stop_is_not_retried_by_the_base_class() -> None:
 
 def test_batches_are_as_large_as_the_concurrency() -> None:
     """A batch fills the pool, neither more nor less."""
-    assert handler(FakeLlmServer(), concurrency=3).batch_elements_kwargs() == {
+    assert handler(concurrency=3).batch_elements_kwargs() == {
         "min_batch_size": 3,
         "max_batch_size": 3,
     }
@@ -148,7 +151,7 @@ def test_batches_are_as_large_as_the_concurrency() -> None:
 
 def test_inference_args_are_refused() -> None:
     """Nothing would heed them, so they are an error and not silence."""
-    subject = handler(FakeLlmServer())
+    subject = handler()
 
     subject.validate_inference_args(None)
     subject.validate_inference_args({})
@@ -160,7 +163,7 @@ def test_the_handler_travels_without_the_key(monkeypatch: pytest.MonkeyPatch) ->
     """What is sent to workers names the key's variable; the key itself stays in the environment."""
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
 
-    sent = pickle.dumps(handler(FakeLlmServer(), api_key_env="MY_KEY"))
+    sent = pickle.dumps(handler(api_key_env="MY_KEY"))
 
     assert b"MY_KEY" in sent
     assert b"sk-very-secret" not in sent
@@ -169,4 +172,4 @@ def test_the_handler_travels_without_the_key(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_bytes_are_those_of_the_texts() -> None:
     """A batch of two texts of six bytes each."""
-    assert handler(FakeLlmServer()).get_num_bytes([work(1), work(2)]) == 12
+    assert handler().get_num_bytes([work(1), work(2)]) == 12
