@@ -67,7 +67,8 @@ def build_prompt(
 
     Raises `ValueError` where the form is `chat` and the model carries no usable chat template.
     """
-    opening = form.opening.replace("{task}", task.name.replace("_", " "))
+    words = task.name.replace("_", " ")
+    opening = form.opening.replace("{task}", words).replace("{Task}", words.capitalize())
     body = _instruction(task) + "".join(_shown(task, example, opening) for example in task.examples)
     end_text = f"\n{opening}" if opening else "\n"
     answers = _answers(task)

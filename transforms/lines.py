@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from transforms.decompression import DECOMPRESSION_ERRORS
 from transforms.splits import one_line
@@ -26,8 +25,7 @@ class DamagedError(Exception):
         self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line without its line end."""
 
     offset: int

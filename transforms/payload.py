@@ -7,9 +7,10 @@ them again. The schema is the job's, known to both ends, so it is not repeated e
 from __future__ import annotations
 
 import base64
-import json
+import functools
 from typing import TYPE_CHECKING
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,9 +52,15 @@ def json_row(payload: bytes, schema: pa.Schema) -> str:
 
     What JSON cannot hold is null (NaN, infinities); bytes that are not UTF-8 in a string show as U+FFFD.
     """
-    batch = pa.ipc.read_record_batch(pa.py_buffer(payload), transport_schema(schema))
-    row = {name: _plain(column[0]) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    batch = pa.ipc.read_record_batch(pa.py_buffer(payload), _transport_of(schema))
+    row = {name: _plain(batch.column(index)[0]) for index, name in enumerate(schema.names)}
+    return orjson.dumps(row).decode()
+
+
+@functools.lru_cache(maxsize=8)
+def _transport_of(schema: pa.Schema) -> pa.Schema:
+    # A job has one schema, and asks for each of its rows.
+    return transport_schema(schema)
 
 
 def _cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -118,15 +125,13 @@ def _plain(value: pa.Scalar) -> object:
     kind = value.type
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(value.value)
-    for is_kind, convert in _PLAIN:
-        if is_kind(kind):
-            return convert(value)
-    return str(value)
+    return _converter(kind)(value)
 
 
-def _float(value: pa.Scalar) -> float | None:
-    number = float(value.as_py())
-    return number if number - number == 0 else None
+@functools.lru_cache(maxsize=256)
+def _converter(kind: pa.DataType) -> Callable[[pa.Scalar], object]:
+    # Which converter fits is found once for a type: to ask anew for each value takes most of the time.
+    return next((convert for is_kind, convert in _PLAIN if is_kind(kind)), str)
 
 
 def _duration(value: pa.Scalar) -> str:
@@ -156,7 +161,7 @@ def _any_of(*checks: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], b
 _types = pa.types
 _PLAIN: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Scalar], object]], ...] = (
     (_any_of(_types.is_boolean, _types.is_integer), lambda value: value.as_py()),
-    (_types.is_floating, _float),
+    (_types.is_floating, lambda value: float(value.as_py())),
     (_any_of(_types.is_string, _types.is_large_string, _types.is_string_view), _text),
     (
         _any_of(_types.is_binary, _types.is_large_binary, _types.is_fixed_size_binary, _types.is_binary_view),

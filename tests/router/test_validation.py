@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
-from dataclasses import dataclass
+import datetime as dt
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -22,7 +22,7 @@ class FakeRow:
     task: object = None
     gold: object = None
     payload: bytes = b"{}"
-    position: Position = Position(2, 7)
+    position: Position = field(default=Position(2, 7))
 
 
 def rules(**columns: str) -> Rules:
@@ -96,7 +96,9 @@ def test_texts_that_cannot_be_annotated(text: object, reason: Reason, detail: st
     assert (found.reason, found.detail) == (reason, detail)
 
 
-@pytest.mark.parametrize("text", [" ", "\t\r\n\x0b\x0c", "\u00a0\u3000\u2028", "\u200b", " \u200b \ufeff\u2060\u200c\u200d "])
+@pytest.mark.parametrize(
+    "text", [" ", "\t\r\n\x0b\x0c", "\u00a0\u3000\u2028", "\u200b", " \u200b \ufeff\u2060\u200c\u200d "]
+)
 def test_white_space_and_zero_width_characters_are_no_text(text: str) -> None:
     """White space of all of Unicode, zero-width characters and any mix of them count as empty."""
     assert refused(FakeRow(text=text)).reason is Reason.EMPTY_TEXT
@@ -137,7 +139,7 @@ def test_a_named_id_must_be_there(value: object) -> None:
         ({"k": "é"}, '{"k":"é"}'),
         (b"bytes", "bytes"),
         (b"\xff\x00", "ff00"),
-        ({"on": datetime.date(2024, 2, 29)}, '{"on":"2024-02-29"}'),
+        ({"on": dt.date(2024, 2, 29)}, '{"on":"2024-02-29"}'),
     ],
 )
 def test_ids_of_every_type_become_strings(value: object, expected: str) -> None:

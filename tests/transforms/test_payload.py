@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import math
 from decimal import Decimal
@@ -23,18 +23,21 @@ ORDERED = pa.dictionary(pa.int8(), pa.string(), ordered=True)
 
 COLUMNS = {
     "nested": pa.array(
-        [{"list": [1, None], "map": [("k", 1), ("k", 2)], "struct": {"x": None}}, None, {"list": None}], NESTED
+        [{"list": [1, None], "map": [("k", 1), ("k", 2)], "struct": {"x": None}}, None, {"list": None}],
+        NESTED,
     ),
     "list": pa.array([["a", None], None, []], pa.list_(pa.string())),
     "large_list": pa.array([[1.5], None, []], pa.large_list(pa.float64())),
     "fixed_list": pa.array([[1, 2], None, [None, 4]], pa.list_(pa.int8(), 2)),
     "map": pa.array([[("k", 1.5)], None, []], pa.map_(pa.string(), pa.float64())),
-    "date32": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1, 1, 1)], pa.date32()),
+    "date32": pa.array([dt.date(2024, 2, 29), None, dt.date(1, 1, 1)], pa.date32()),
     "timestamp_tz": pa.array([1_700_000_000_123_456_789, None, -1], pa.timestamp("ns", tz="Asia/Tokyo")),
     "timestamp": pa.array([1_700_000_000_123, None, -1], pa.timestamp("ms")),
-    "time": pa.array([datetime.time(1, 2, 3, 4), None, datetime.time(0)], pa.time64("us")),
+    "time": pa.array([dt.time(1, 2, 3, 4), None, dt.time(0)], pa.time64("us")),
     "duration": pa.array([1500, None, -1500], pa.duration("ms")),
-    "decimal128": pa.array([Decimal("12345678901234567890.12"), None, Decimal("-0.01")], pa.decimal128(38, 2)),
+    "decimal128": pa.array(
+        [Decimal("12345678901234567890.12"), None, Decimal("-0.01")], pa.decimal128(38, 2)
+    ),
     "decimal256": pa.array([Decimal("1" * 60 + ".5"), None, Decimal("0.1")], pa.decimal256(70, 1)),
     "binary": pa.array([b"\xff\x00", None, b""], pa.binary()),
     "fixed_binary": pa.array([b"abcd", None, b"\0\0\0\0"], pa.binary(4)),
@@ -50,7 +53,7 @@ COLUMNS = {
 
 
 def comparable(array: pa.Array) -> pa.Array:
-    """Floats by their bits, because NaN equals nothing; dictionaries by their values, because order is free."""
+    """Floats by their bits, as NaN equals nothing; dictionaries by their values, as their order is free."""
     if pa.types.is_floating(array.type):
         return array.view(pa.int64())
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
@@ -58,7 +61,7 @@ def comparable(array: pa.Array) -> pa.Array:
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_rows_come_back_exactly(name: str) -> None:
-    """Every type, with a value, a null and an edge case, is the same after the journey: type, nulls and value."""
+    """Every type, with a value, a null and an edge case, is the same after the journey."""
     batch = pa.record_batch({name: COLUMNS[name]})
 
     table = decode_rows(encode_rows(batch), batch.schema)
@@ -132,7 +135,9 @@ def test_nested_dictionaries_come_back() -> None:
 def test_more_distinct_values_than_the_index_can_number() -> None:
     """Files with different small dictionaries may meet in one table; the type stays and no value is lost."""
     words = pa.dictionary(pa.int8(), pa.string())
-    pieces = [pa.record_batch({"w": pa.array([f"{n}-{i}" for i in range(100)]).cast(words)}) for n in range(3)]
+    pieces = [
+        pa.record_batch({"w": pa.array([f"{n}-{i}" for i in range(100)]).cast(words)}) for n in range(3)
+    ]
     payloads = [payload for piece in pieces for payload in encode_rows(piece)]
 
     table = decode_rows(payloads, pieces[0].schema)

@@ -106,7 +106,9 @@ def test_slices_and_sums_of_splits(folder: Path) -> None:
 
 def test_a_missing_split_lists_those_that_exist(folder: Path) -> None:
     """Where there are several, one must be named; a wrong name is refused in one line."""
-    with pytest.raises(InputError, match=r"say which split, with \?split=NAME; it has (train, test|test, train)$"):
+    with pytest.raises(
+        InputError, match=r"say which split, with \?split=NAME; it has (train, test|test, train)$"
+    ):
         plan_input(Input(path=f"hf://datasets/{folder}"))
     with pytest.raises(InputError, match=r"cannot be loaded: ValueError: Unknown split \"trian\""):
         plan_input(Input(path=f"hf://datasets/{folder}?split=trian"))
@@ -134,7 +136,9 @@ def test_what_cannot_be_loaded_is_one_line(name: str) -> None:
 
 def test_an_unknown_option_names_the_nearest() -> None:
     """A typo in the URL is not passed over."""
-    with pytest.raises(InputError, match=r'unknown option "splits" \(did you mean "split"\?\); known are split, name'):
+    with pytest.raises(
+        InputError, match=r'unknown option "splits" \(did you mean "split"\?\); known are split, name'
+    ):
         plan_input(Input(path="hf://datasets/owner/name?splits=train"))
 
 
@@ -152,7 +156,7 @@ def test_a_missing_text_column_names_the_nearest(folder: Path) -> None:
 
 def test_a_text_column_of_another_type_is_refused(folder: Path) -> None:
     """The message says the type."""
-    with pytest.raises(InputError, match='column "tags" of .* is of type list<'):
+    with pytest.raises(InputError, match=r'column "tags" of .* is of type list<'):
         plan_input(Input(path=f"hf://datasets/{folder}?split=test", text="tags"))
 
 

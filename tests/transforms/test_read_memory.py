@@ -56,7 +56,9 @@ def write_jsonl(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "write"), [("parquet", write_parquet), ("jsonl", write_jsonl)])
-def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str, write: Callable[[Path], None]) -> None:
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, suffix: str, write: Callable[[Path], None]
+) -> None:
     """A file of 60 MB is read with less than 40 MB held at any time."""
     path = tmp_path / f"large.{suffix}"
     write(path)

@@ -1,9 +1,8 @@
-"""Tests of transforms/read_parquet.py, through the functions that jobs call."""
+"""Tests of transforms/read_parquet.py: rows, payloads and damage."""
 
 from __future__ import annotations
 
-import pickle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,33 +10,13 @@ import pytest
 
 from router.job import Input
 from router.records import DeadLetter, Position, Reason
+from tests.transforms.inputs import read_input, rows_only, write_parquet
+from transforms import read_parquet
 from transforms.payload import decode_rows
-from transforms.reading import InputError, InputPlan, Row, Split, plan_input, read_rows
+from transforms.reading import Row, plan_input
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def write(path: Path, columns: dict[str, Any], **options: Any) -> str:
-    """Write a Parquet file and give its path as text."""
-    pq.write_table(pa.table(columns), path, **options)
-    return str(path)
-
-
-def read_all(columns: Input, plan: InputPlan | None = None, *, with_payload: bool = True) -> list[Row | DeadLetter]:
-    """Plan, unless a plan is given, and read every split."""
-    plan = plan or plan_input(columns)
-    return [
-        row
-        for split in plan.splits
-        for row in read_rows(split, columns, schema=plan.schema, with_payload=with_payload)
-    ]
-
-
-def rows_only(found: list[Row | DeadLetter]) -> list[Row]:
-    """The rows, where there must be no dead letters."""
-    assert all(isinstance(row, Row) for row in found), found
-    return [row for row in found if isinstance(row, Row)]
 
 
 def bad_text(*values: bytes | None) -> pa.Array:
@@ -48,10 +27,15 @@ def bad_text(*values: bytes | None) -> pa.Array:
 def test_rows_have_their_fields_numbers_and_payloads(tmp_path: Path) -> None:
     """Positions are row numbers in the file; payloads give the whole table back."""
     table = {"body": ["a", None, "c"], "key": [1, 2, 3], "label": ["x", None, "z"], "more": [[1], None, []]}
-    columns = Input(path=write(tmp_path / "a.parquet", table, row_group_size=2), text="body", id="key", gold="label")
+    columns = Input(
+        path=write_parquet(tmp_path / "a.parquet", table, row_group_size=2),
+        text="body",
+        id="key",
+        gold="label",
+    )
     plan = plan_input(columns)
 
-    rows = rows_only(read_all(columns, plan))
+    rows = rows_only(read_input(columns, plan))
 
     assert plan.columns == ("body", "key", "label", "more")
     assert [(row.position, row.text, row.id, row.task, row.gold) for row in rows] == [
@@ -65,14 +49,16 @@ def test_rows_have_their_fields_numbers_and_payloads(tmp_path: Path) -> None:
 
 def test_without_payload_other_columns_are_not_decoded(tmp_path: Path) -> None:
     """A damaged column that nobody named does no harm."""
-    path = write(tmp_path / "a.parquet", {"text": ["a", "b"], "other": ["x" * 1000, "y" * 1000]}, compression="none")
+    path = write_parquet(
+        tmp_path / "a.parquet", {"text": ["a", "b"], "other": ["x" * 1000, "y" * 1000]}, compression="none"
+    )
     damage_column(path, "other")
     columns = Input(path=path)
 
-    without = rows_only(read_all(columns, with_payload=False))
+    without = rows_only(read_input(columns, with_payload=False))
 
     assert [(row.text, row.payload) for row in without] == [("a", b""), ("b", b"")]
-    assert [type(row) for row in read_all(columns)] == [DeadLetter, DeadLetter]
+    assert [type(row) for row in read_input(columns)] == [DeadLetter, DeadLetter]
 
 
 def damage_column(path: str, name: str, group: int = 0) -> None:
@@ -86,30 +72,11 @@ def damage_column(path: str, name: str, group: int = 0) -> None:
         file.write(b"\xff" * min(chunk.total_compressed_size, 40))
 
 
-def test_splits_are_runs_of_row_groups(tmp_path: Path) -> None:
-    """Small row groups share a split; a split knows its first row; nothing is lost between them."""
-    texts = [f"{number:05d}" + "x" * 995 for number in range(100)]
-    path = write(tmp_path / "a.parquet", {"text": texts}, row_group_size=10, use_dictionary=False)
-    columns = Input(path=path)
-
-    plan = plan_input(columns, split_bytes=25_000)
-
-    assert [(split.start, split.stop, split.first_row, split.rows) for split in plan.splits] == [
-        (0, 3, 0, 30),
-        (3, 6, 30, 30),
-        (6, 9, 60, 30),
-        (9, 10, 90, 10),
-    ]
-    rows = rows_only(read_all(columns, plan))
-    assert [row.text for row in rows] == texts
-    assert [row.position.offset for row in rows] == list(range(100))
-    assert [sum(split.holds(row.position) for split in plan.splits) for row in rows] == [1] * 100
-    assert pickle.loads(pickle.dumps(plan.splits)) == plan.splits
-
-
 def test_empty_files_and_row_groups_have_no_rows(tmp_path: Path) -> None:
     """A file without rows takes part in the schema and gives no split."""
-    write(tmp_path / "a.parquet", {"text": pa.array([], pa.string()), "extra": pa.array([], pa.int8())})
+    write_parquet(
+        tmp_path / "a.parquet", {"text": pa.array([], pa.string()), "extra": pa.array([], pa.int8())}
+    )
     with pq.ParquetWriter(tmp_path / "b.parquet", pa.schema([("text", pa.string())])) as writer:
         for values in ([], ["one"], [], ["two"], []):
             writer.write_table(pa.table({"text": pa.array(values, pa.string())}))
@@ -118,7 +85,7 @@ def test_empty_files_and_row_groups_have_no_rows(tmp_path: Path) -> None:
 
     assert plan.columns == ("text", "extra")
     assert [split.file for split in plan.splits] == [1]
-    assert [(row.text, row.position) for row in rows_only(read_all(columns, plan))] == [
+    assert [(row.text, row.position) for row in rows_only(read_input(columns, plan))] == [
         ("one", Position(1, 0)),
         ("two", Position(1, 1)),
     ]
@@ -127,12 +94,12 @@ def test_empty_files_and_row_groups_have_no_rows(tmp_path: Path) -> None:
 def test_a_damaged_row_group_costs_its_own_rows_only(tmp_path: Path) -> None:
     """Each lost row is a dead letter of its own, so that the counts add up; later row groups are read."""
     texts = [str(number) * 50 for number in range(6)]
-    path = write(
+    path = write_parquet(
         tmp_path / "a.parquet", {"text": texts}, row_group_size=2, compression="none", use_dictionary=False
     )
     damage_column(path, "text", group=1)
 
-    found = read_all(Input(path=path))
+    found = read_input(Input(path=path))
 
     assert [row.position.offset for row in found] == [0, 1, 2, 3, 4, 5]
     assert [row.text for row in found if isinstance(row, Row)] == [texts[0], texts[1], texts[4], texts[5]]
@@ -147,15 +114,19 @@ def test_a_damaged_row_group_costs_its_own_rows_only(tmp_path: Path) -> None:
 def test_rows_before_the_damage_in_a_row_group_are_delivered(tmp_path: Path) -> None:
     """Damage late in a row group leaves the batches before it."""
     texts = [f"{number:06d}" * 20 for number in range(5_000)]
-    path = write(
-        tmp_path / "a.parquet", {"text": texts}, compression="none", use_dictionary=False, data_page_size=10_000
+    path = write_parquet(
+        tmp_path / "a.parquet",
+        {"text": texts},
+        compression="none",
+        use_dictionary=False,
+        data_page_size=10_000,
     )
     chunk = pq.read_metadata(path).row_group(0).column(0)
     with open(path, "r+b") as file:  # noqa: PTH123
         file.seek(chunk.data_page_offset + chunk.total_compressed_size - 30_000)
         file.write(b"\xff" * 30_000)
 
-    found = read_all(Input(path=path))
+    found = read_input(Input(path=path))
 
     assert [row.position.offset for row in found] == list(range(5_000))
     delivered = [row.text for row in found if isinstance(row, Row)]
@@ -167,11 +138,11 @@ def test_a_file_that_is_not_parquet_is_one_dead_letter(tmp_path: Path) -> None:
     """Others of the same input are read; its own position is row 0."""
     (tmp_path / "a.parquet").write_bytes(b"this is not Parquet at all")
     (tmp_path / "b.parquet").write_bytes(b"")
-    write(tmp_path / "c.parquet", {"text": ["fine"]})
+    write_parquet(tmp_path / "c.parquet", {"text": ["fine"]})
     columns = Input(path=str(tmp_path / "*.parquet"))
     plan = plan_input(columns)
 
-    first, second, row = read_all(columns, plan)
+    first, second, row = read_input(columns, plan)
 
     assert isinstance(first, DeadLetter)
     assert isinstance(second, DeadLetter)
@@ -183,19 +154,13 @@ def test_a_file_that_is_not_parquet_is_one_dead_letter(tmp_path: Path) -> None:
     assert [split.holds(Position(0, 0)) for split in plan.splits] == [True, False, False]
 
 
-def test_where_no_file_is_parquet_the_job_does_not_start(tmp_path: Path) -> None:
-    """An input of nothing but dead letters is a wrong path."""
-    (tmp_path / "a.parquet").write_bytes(b"this is not Parquet at all")
-
-    with pytest.raises(InputError, match=r"a\.parquet: not readable as Parquet: "):
-        plan_input(Input(path=str(tmp_path / "*.parquet")))
-
-
 def test_text_that_is_not_utf8_costs_one_row(tmp_path: Path) -> None:
     """Arrow does not check strings on reading; the row is told by number, and shown as far as it goes."""
-    path = write(tmp_path / "a.parquet", {"text": bad_text(b"one", b"a\xffb", None, b"two"), "id": [1, 2, 3, 4]})
+    path = write_parquet(
+        tmp_path / "a.parquet", {"text": bad_text(b"one", b"a\xffb", None, b"two"), "id": [1, 2, 3, 4]}
+    )
 
-    one, letter, none, two = read_all(Input(path=path))
+    one, letter, none, two = read_input(Input(path=path))
 
     assert [row.text for row in (one, none, two) if isinstance(row, Row)] == ["one", None, "two"]
     assert letter == DeadLetter(
@@ -210,10 +175,10 @@ def test_text_that_is_not_utf8_costs_one_row(tmp_path: Path) -> None:
 
 def test_other_columns_that_are_not_utf8_are_carried_as_they_are(tmp_path: Path) -> None:
     """What the job does not look at is not its business."""
-    columns = Input(path=write(tmp_path / "a.parquet", {"text": ["one"], "raw": bad_text(b"\xff")}))
+    columns = Input(path=write_parquet(tmp_path / "a.parquet", {"text": ["one"], "raw": bad_text(b"\xff")}))
     plan = plan_input(columns)
 
-    (row,) = rows_only(read_all(columns, plan))
+    (row,) = rows_only(read_input(columns, plan))
 
     assert plan.schema is not None
     assert decode_rows([row.payload], plan.schema)["raw"].cast(pa.binary()).to_pylist() == [b"\xff"]
@@ -221,12 +186,14 @@ def test_other_columns_that_are_not_utf8_are_carried_as_they_are(tmp_path: Path)
 
 def test_a_value_that_does_not_fit_the_common_type_costs_one_row(tmp_path: Path) -> None:
     """Where files of integers and of fractions meet, only integers that a double cannot hold are lost."""
-    write(tmp_path / "a.parquet", {"text": ["one"], "n": pa.array([2**53 + 1], pa.int64())})
-    write(tmp_path / "b.parquet", {"text": ["two", "three"], "n": [0.5, 1.0]})
-    write(tmp_path / "c.parquet", {"text": ["four", "five"], "n": pa.array([2**53 + 1, 4], pa.int64())})
+    write_parquet(tmp_path / "a.parquet", {"text": ["one"], "n": pa.array([2**53 + 1], pa.int64())})
+    write_parquet(tmp_path / "b.parquet", {"text": ["two", "three"], "n": [0.5, 1.0]})
+    write_parquet(
+        tmp_path / "c.parquet", {"text": ["four", "five"], "n": pa.array([2**53 + 1, 4], pa.int64())}
+    )
     columns = Input(path=str(tmp_path / "*.parquet"))
 
-    found = read_all(columns)
+    found = read_input(columns)
 
     assert [row.text if isinstance(row, Row) else row.reason for row in found] == [
         Reason.CORRUPT_DATA,
@@ -236,39 +203,18 @@ def test_a_value_that_does_not_fit_the_common_type_costs_one_row(tmp_path: Path)
         "five",
     ]
     assert isinstance(found[3], DeadLetter)
-    assert found[3].detail.startswith(f"{tmp_path}/c.parquet, row 0: a value does not fit the type of its column: ")
-
-
-def test_files_with_different_columns_share_one_schema(tmp_path: Path) -> None:
-    """Columns are united, types widened, and what a file lacks is null."""
-    write(tmp_path / "a.parquet", {"text": ["one"], "n": pa.array([1], pa.int32()), "only_a": [True]})
-    write(tmp_path / "b.parquet", {"n": pa.array([2**40], pa.int64()), "text": pa.array(["two"], pa.large_string())})
-    write(tmp_path / "c.parquet", {"text": pa.array(["three"]).dictionary_encode(), "n": pa.nulls(1)})
-    columns = Input(path=str(tmp_path / "*.parquet"))
-    plan = plan_input(columns)
-
-    rows = rows_only(read_all(columns, plan))
-
-    assert plan.schema == pa.schema([("text", pa.large_string()), ("n", pa.int64()), ("only_a", pa.bool_())])
-    assert decode_rows([row.payload for row in rows], plan.schema).to_pylist() == [
-        {"text": "one", "n": 1, "only_a": True},
-        {"text": "two", "n": 2**40, "only_a": None},
-        {"text": "three", "n": None, "only_a": None},
-    ]
-    assert [row.text for row in read_all(columns, plan, with_payload=False) if isinstance(row, Row)] == [
-        "one",
-        "two",
-        "three",
-    ]
+    assert found[3].detail.startswith(
+        f"{tmp_path}/c.parquet, row 0: a value does not fit the type of its column: "
+    )
 
 
 def test_dictionaries_stay_dictionaries(tmp_path: Path) -> None:
     """A column of few values has the same type in the output as in the input."""
     words = pa.array(["a", "b", "a"]).cast(pa.dictionary(pa.int8(), pa.string()))
-    columns = Input(path=write(tmp_path / "a.parquet", {"text": words}))
+    columns = Input(path=write_parquet(tmp_path / "a.parquet", {"text": words}))
     plan = plan_input(columns)
 
-    rows = rows_only(read_all(columns, plan))
+    rows = rows_only(read_input(columns, plan))
 
     assert plan.schema is not None
     assert [row.text for row in rows] == ["a", "b", "a"]
@@ -277,103 +223,26 @@ def test_dictionaries_stay_dictionaries(tmp_path: Path) -> None:
     assert table["text"].to_pylist() == ["a", "b", "a"]
 
 
-def test_contradicting_files_are_refused(tmp_path: Path) -> None:
-    """Types that no common type holds are an error that names both files and the column."""
-    write(tmp_path / "a.parquet", {"text": ["one"], "n": [1]})
-    write(tmp_path / "b.parquet", {"text": ["two"], "n": [[1]]})
-
-    with pytest.raises(InputError, match=r"b\.parquet: its columns contradict those of .*a\.parquet: .*Field n"):
-        plan_input(Input(path=str(tmp_path / "*.parquet")))
-
-
-@pytest.mark.parametrize("role", ["text", "id", "task", "gold"])
-def test_a_missing_column_names_the_nearest(tmp_path: Path, role: str) -> None:
-    """All four named columns must exist."""
-    path = write(tmp_path / "a.parquet", {"text": ["x"], "comment_body": ["y"]})
-
-    with pytest.raises(InputError) as caught:
-        plan_input(Input(path=path, **{role: "coment_body"}))
-
-    assert str(caught.value) == (
-        f'input.{role}: no column "coment_body" in {path} (did you mean "comment_body"?); it has "comment_body", '
-        f'"text". Set input.{role} to one of them.'
-    )
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pa.array(["x"]),
-        pa.array(["x"], pa.large_string()),
-        pa.array([b"x"]),
-        pa.array([b"x"], pa.large_binary()),
-        pa.array(["x"]).dictionary_encode(),
-        pa.nulls(1),
-    ],
-    ids=lambda values: str(values.type),
-)
-def test_types_that_hold_text(tmp_path: Path, values: pa.Array) -> None:
-    """Strings, bytes, dictionaries of strings and all-null columns are let through to validation."""
-    columns = Input(path=write(tmp_path / "a.parquet", {"text": values}))
-
-    (row,) = rows_only(read_all(columns))
-
-    assert row.text in ("x", b"x", None)
-
-
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        (pa.array([1]), "int64"),
-        (pa.array([["x"]]), "list<"),
-        (pa.array([{"a": "x"}]), "struct<"),
-    ],
-)
-def test_a_text_column_of_another_type_is_refused(tmp_path: Path, values: pa.Array, named: str) -> None:
-    """The message says the type."""
-    path = write(tmp_path / "a.parquet", {"text": values})
-
-    with pytest.raises(InputError, match=rf'column "text" of .* is of type {named}.*not text'):
-        plan_input(Input(path=path))
-
-
-@pytest.mark.parametrize("name", ["annotation", "route", "usage"])
-def test_columns_of_the_output_are_refused_in_the_input(tmp_path: Path, name: str) -> None:
-    """They would be overwritten."""
-    path = write(tmp_path / "a.parquet", {"text": ["x"], name: [1]})
-
-    with pytest.raises(InputError, match=f'already has a column "{name}".*rename or drop it'):
-        plan_input(Input(path=path))
-
-
-def test_a_column_that_appears_twice_is_refused(tmp_path: Path) -> None:
-    """Which of the two is meant cannot be told."""
-    table = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["text", "text"])
-    pq.write_table(table, tmp_path / "a.parquet")
-
-    with pytest.raises(InputError, match='column "text" appears 2 times'):
-        plan_input(Input(path=str(tmp_path / "a.parquet")))
-
-
 def test_timestamps_and_decimals_can_be_ids(tmp_path: Path) -> None:
     """Values that Python cannot hold exactly come as text."""
     stamps = pa.array([1_700_000_000_123_456_789], pa.timestamp("ns"))
-    columns = Input(path=write(tmp_path / "a.parquet", {"text": ["x"], "at": stamps}), id="at")
+    columns = Input(path=write_parquet(tmp_path / "a.parquet", {"text": ["x"], "at": stamps}), id="at")
 
-    (row,) = rows_only(read_all(columns))
+    (row,) = rows_only(read_input(columns))
 
     assert row.id == "2023-11-14 22:13:20.123456789"
 
 
-def test_metadata_about_the_old_columns_is_dropped(tmp_path: Path) -> None:
-    """Notes of pandas or Hugging Face list the columns, and the output has more of them."""
-    table = pa.table({"text": ["x"]}).replace_schema_metadata({"huggingface": "{}"})
-    pq.write_table(table, tmp_path / "a.parquet")
-
-    assert plan_input(Input(path=str(tmp_path / "a.parquet"))).schema.metadata is None
-
-
-def test_a_split_without_its_schema_is_a_mistake_of_the_caller() -> None:
-    """Payloads need the schema of the whole job."""
-    with pytest.raises(ValueError, match="needs the plan's schema"):
-        read_rows(Split("parquet", "x", 0, 0, 1), Input(path="x"), schema=None, with_payload=True)
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (pa.ArrowInvalid("not Parquet"), True),
+        (OSError("Corrupt snappy compressed data"), True),
+        (OSError(5, "Input/output error"), False),
+        (ConnectionResetError("peer"), False),
+        (FileNotFoundError("gone"), False),
+    ],
+)
+def test_trouble_on_the_way_is_not_damage(error: Exception, expected: bool) -> None:
+    """Errors of disk and network are raised, so that the runner tries again, and cost no rows."""
+    assert read_parquet._is_damage(error) is expected
