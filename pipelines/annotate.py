@@ -103,7 +103,9 @@ def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict
         )
         decided[name] = asked | f"Decide {name}" >> DecideRecords(policy, plan.large_models, biases)
 
-    outcomes = [(f"{kind} {name}", one) for name, by in decided.items() for kind, one in by.outcomes().items()]
+    # A row that the index could read may still fail to be read whole: its copies share that fate too.
+    outcomes = [("refused", read[DEAD])]
+    outcomes += [(f"{kind} {name}", one) for name, by in decided.items() for kind, one in by.outcomes().items()]
     shared = [one | f"Shared {label}" >> beam.ParDo(SharedOutcomes(), repeats) for label, one in outcomes]
     copies = splits | "ReadCopies" >> beam.ParDo(
         ReadCopies(plan.reader), repeats, pvalue.AsDict(together("SharedOutcomes", shared))

@@ -31,6 +31,10 @@ def run_job(
     `prepare` and `check_output` raise before it begins.
     """
     options = options_of(beam_options)
+    if job.budget is not None and not is_local(options):
+        raise ValueError(
+            "budget.max_usd: can only be kept on this machine so far; remove it, or run without --runner"
+        )
     plan = prepare(job, workers=local_workers(options), limit=limit)
     if check_output(job, fresh=fresh) is not None:
         console.print(f"{job.output.path} is finished already; nothing to do (--fresh starts over)")

@@ -52,7 +52,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
     policy = Policy.of(job)
     found = plan_input(job.input, split_bytes=_SPLIT_BYTES)
     threads = max(1, _cores() // workers)
-    handlers, digests = _handlers(job, threads)
+    handlers, digests = _handlers(job, threads, workers)
     output = job.output.path.rstrip("/")
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
     layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
@@ -71,20 +71,28 @@ def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
     return Plan(job, reader, splits, handlers, ending, f"{output}/state")
 
 
-def _handlers(job: Job, threads: int) -> tuple[dict[str, ModelHandler[Work, Work, Any]], dict[str, str]]:
+def _handlers(
+    job: Job, threads: int, workers: int
+) -> tuple[dict[str, ModelHandler[Work, Work, Any]], dict[str, str]]:
     tasks = {task.name: task for task in job.tasks}
     table = load_price_table(asset_path("configs/prices.yaml"))
     handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
     digests: dict[str, str] = {}
-    for name in used_models(job):
+    names = used_models(job)
+    hosted = sum(isinstance(job.models[name], OpenAIModel) for name in names)
+    # Workers share no counter, so each gets its part: together they cannot cross the budget.
+    share = job.budget.max_usd / (hosted * workers) if job.budget is not None and hosted else None
+    for name in names:
         model = job.models[name]
         if isinstance(model, OpenAIModel):
             preflight(model)
-            handlers[name] = OpenAICompatibleModelHandler(name, model, hosted_price(model), tasks)
+            handlers[name] = OpenAICompatibleModelHandler(name, model, hosted_price(model), tasks, share)
             continue
         digests[name] = file_digest(fetch_model(name, model))
         used = model.threads or threads
-        handlers[name] = LlamaCppModelHandler(LocalModel(name, model, used, local_price(model, used, table)), tasks)
+        handlers[name] = LlamaCppModelHandler(
+            LocalModel(name, model, used, local_price(model, used, table)), tasks
+        )
     return handlers, digests
 
 
@@ -109,7 +117,9 @@ def check_output(job: Job, *, fresh: bool) -> Mapping[str, Any] | None:
         clear_output(output)
         filesystem.makedirs(f"{folder}/state", exist_ok=True)
     except (OSError, ImportError) as error:
-        raise OutputError(f"output.path: {output} cannot be written ({error}); choose another folder") from error
+        raise OutputError(
+            f"output.path: {output} cannot be written ({error}); choose another folder"
+        ) from error
     return None
 
 
@@ -154,4 +164,3 @@ def _manifest(job: Job, digests: Mapping[str, str]) -> dict[str, Any]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-

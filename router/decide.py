@@ -1,8 +1,9 @@
-"""The gate and the final word: from the answers on a record to its annotation, an escalation or a dead letter."""
+"""The gate and the final word: from the answers on a record to its annotation, or on to the next model."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -13,13 +14,11 @@ from router.bias import remove_bias
 from router.records import Annotated, Annotation, DeadLetter, Failure, Reason, Status, Usage, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from router.bias import LabelBias
     from router.job import Job, Task
     from router.records import Answer
 
-Biases = dict[tuple[str, str], "LabelBias"]
+Biases = Mapping[tuple[str, str], "LabelBias"]
 """Label bias by (model, task)."""
 
 _APPLIES = 0.5
@@ -37,7 +36,9 @@ class Policy:
     def of(cls, job: Job) -> Policy:
         """The policy that a job file asks for. Raises `ValueError` where its gate is not a fixed one."""
         if job.routing.gate.min_confidence is None:
-            raise ValueError("routing.gate: only min_confidence can be run; a certified target is not available yet")
+            raise ValueError(
+                "routing.gate: a certified target cannot be run yet; give min_confidence in its place"
+            )
         tasks = {task.name: task for task in job.tasks}
         return cls(tasks, job.routing.gate.min_confidence, job.routing.escalate_to)
 
@@ -52,33 +53,33 @@ class Verdict:
 
 
 def decide(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter | Work:
-    """Decide on a record as far as the answers go; see `_decide_once`."""
-    outcome = _decide_once(work, policy, biases)
-    # The calibration sample may hold the large model's answer already: then there is nothing to send on.
-    while isinstance(outcome, Work) and outcome.ask is None:
-        outcome = _decide_once(outcome, policy, biases)
-    return outcome
-
-
-def _decide_once(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter | Work:
     """Annotate the record, send it on (`Work.ask` names the model), or give it up as a dead letter.
 
-    Work that still waits for an answer comes back as it is. The last answer counts. A small model's answer is trusted from `min_confidence` on; below it the record is
-    sent on, if there is a model to escalate to and it has not been asked. Where that model fails, the small
-    model's answer stands and the status says so.
+    Work that still waits for an answer comes back as it is. The last answer counts. A small model's answer is
+    trusted from `min_confidence` on; below it the record is sent on, if there is a model to escalate to and it
+    has not been asked. Where that model fails, the small model's answer stands and the status says so. A dead
+    letter has no `record`: what the row looks like is known outside.
     """
-    if work.ask is not None:
-        return work
+    # The calibration sample may hold the next model's answer already: then there is nothing to wait for.
+    while work.ask is None:
+        outcome = _judge(work, policy, biases)
+        if not isinstance(outcome, Work):
+            return outcome
+        work = outcome
+    return work
+
+
+def _judge(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter | Work:
     last = work.answers[-1]
-    asked_large = last.model == policy.escalate_to
+    large = policy.escalate_to
     verdict = read_answer(last, policy.tasks[work.record.task], biases)
     if verdict is None:
-        if policy.escalate_to is not None and not asked_large:
-            return ask_next(work, policy.escalate_to)
-        return _fall_back(work, policy, biases)
-    if asked_large or last.scores is None or policy.escalate_to is None or _trusted(verdict, policy):
-        return _annotate(work, verdict, last, *_status(work, verdict, policy))
-    return ask_next(work, policy.escalate_to)
+        if large is None or last.model == large:
+            return _fall_back(work, policy, biases)
+        return ask_next(work, large)
+    if last.scores is None or large is None or last.model == large or _trusted(verdict, policy):
+        return _annotate(work, verdict, last, *_status(work, verdict, policy, biases))
+    return ask_next(work, large)
 
 
 def ask_next(work: Work, model: str) -> Work:
@@ -115,30 +116,35 @@ def read_answer(answer: Answer, task: Task, biases: Biases) -> Verdict | None:
     return Verdict(labels, confidence, tuple((names[i], float(probabilities[i])) for i in order))
 
 
-def _status(work: Work, verdict: Verdict, policy: Policy) -> tuple[Status, str]:
+def _status(work: Work, verdict: Verdict, policy: Policy, biases: Biases) -> tuple[Status, str]:
     rule = work.route.rule
     if len(work.answers) > 1:
-        return Status.ESCALATED, _why_escalated(work, policy)
-    if verdict.confidence is None or work.answers[-1].model == policy.escalate_to:
+        return Status.ESCALATED, _why_escalated(work, policy, biases)
+    if verdict.confidence is None or work.answers[0].model == policy.escalate_to:
         return (Status.ROUTED, f"rule {rule}") if rule is not None else (Status.KEPT, "default model")
-    compared = "at least" if _trusted(verdict, policy) else "below"
-    reason = f"confidence {verdict.confidence:.3f} {compared} {policy.min_confidence:g}"
-    if compared == "below":
+    reason = _compared(verdict.confidence, policy)
+    if not _trusted(verdict, policy):
         reason += ", no model to escalate to"
-    if rule is not None:
-        return Status.ROUTED, f"rule {rule}; {reason}"
-    return Status.KEPT, reason
+    return (Status.ROUTED, f"rule {rule}; {reason}") if rule is not None else (Status.KEPT, reason)
 
 
-def _why_escalated(work: Work, policy: Policy) -> str:
+def _why_escalated(work: Work, policy: Policy, biases: Biases) -> str:
     first = work.answers[0]
-    return first.detail or f"{first.model} was below {policy.min_confidence:g}"
+    verdict = read_answer(first, policy.tasks[work.record.task], biases)
+    if verdict is None or verdict.confidence is None:
+        return f"{first.model}: {first.detail}"
+    return f"{first.model}: {_compared(verdict.confidence, policy)}"
+
+
+def _compared(confidence: float, policy: Policy) -> str:
+    side = "at least" if confidence >= policy.min_confidence else "below"
+    return f"confidence {confidence:.3f} {side} {policy.min_confidence:g}"
 
 
 _FALL_BACK = {
     Failure.UNUSABLE: (Status.LLM_UNUSABLE, Reason.LLM_UNUSABLE),
     Failure.UNAVAILABLE: (Status.LLM_UNAVAILABLE, Reason.LLM_UNAVAILABLE),
-    Failure.OVER_BUDGET: (Status.OVER_BUDGET, Reason.LLM_UNAVAILABLE),
+    Failure.OVER_BUDGET: (Status.OVER_BUDGET, Reason.OVER_BUDGET),
     Failure.ERROR: (Status.LLM_UNAVAILABLE, Reason.MODEL_ERROR),
 }
 
@@ -152,13 +158,12 @@ def _fall_back(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLe
         if verdict is not None:
             return _annotate(work, verdict, answer, status, last.detail)
     record = work.record
-    return DeadLetter(
-        record.position, record.id, reason, f"{last.model}: {last.detail}", "answer", record.text
-    )
+    return DeadLetter(record.position, record.id, reason, f"{last.model}: {last.detail}", "answer", None)
 
 
 def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reason: str) -> Annotated:
-    spare = [pilot for pilot in work.pilot if all(pilot is not given for given in work.answers)]
+    used = {given.model for given in work.answers}
+    spare = [pilot for pilot in work.pilot if pilot.model not in used]
     calls: dict[str, Usage] = defaultdict(Usage)
     for given in (*work.answers, *spare):
         calls[given.model] += given.usage

@@ -89,6 +89,8 @@ def _instruction(task: Task) -> str:
         for label in task.labels:
             name = spoken(label.name, task.label_names)
             lines.append(f"- {name}: {label.description}" if label.description else f"- {name}")
+    elif task.examples:
+        pass  # the examples show the labels; naming them again gained nothing (docs/measurements.md)
     elif len(task.labels) <= _NAMED_LABELS:
         lines.append("Labels: " + ", ".join(spoken(name, task.label_names) for name in task.label_names) + ".")
     else:

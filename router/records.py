@@ -37,6 +37,7 @@ class Reason(str, enum.Enum):
     MODEL_ERROR = "model_error"
     LLM_UNUSABLE = "llm_unusable"
     LLM_UNAVAILABLE = "llm_unavailable"
+    OVER_BUDGET = "over_budget"
 
 
 class Status(str, enum.Enum):

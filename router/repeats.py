@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 KEY_BYTES = 16
-_ENTRY = np.dtype([("key", f"S{KEY_BYTES}"), ("file", ">u4"), ("offset", ">u8")])
+_FILE_BYTES, _OFFSET_BYTES = 4, 8
+_ENTRY_BYTES = KEY_BYTES + _FILE_BYTES + _OFFSET_BYTES
 
 
 class Role(enum.Enum):
@@ -45,7 +46,8 @@ def pack_entry(key: bytes, position: Position) -> bytes:
     """The 28 bytes of one entry. Raises `ValueError` for a key of another length."""
     if len(key) != KEY_BYTES:
         raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
-    return key + position.file.to_bytes(4, "big") + position.offset.to_bytes(8, "big")
+    # Big-endian, so that entries sort by key and then by position.
+    return key + position.file.to_bytes(_FILE_BYTES, "big") + position.offset.to_bytes(_OFFSET_BYTES, "big")
 
 
 def find_repeated_ids(blocks: Iterable[bytes]) -> Iterator[Repeat]:
@@ -66,13 +68,11 @@ def find_copies(blocks: Iterable[bytes], refused: Collection[Position]) -> Itera
 
 
 def _groups(blocks: Iterable[bytes], refused: Collection[Position]) -> Iterator[tuple[bytes, list[Position]]]:
-    # Plain bytes, because numpy's S type drops trailing zero bytes from keys.
-    data = np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(-1, _ENTRY.itemsize)
+    data = np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(-1, _ENTRY_BYTES)
     if not len(data):
         return
-    whole = np.ascontiguousarray(data).view(f"V{_ENTRY.itemsize}").reshape(-1)
-    order = np.argsort(whole, kind="stable")
-    rows = data[order]
+    # Opaque bytes, because numpy's S type drops trailing zero bytes from keys.
+    rows = data[np.argsort(data.view(f"V{_ENTRY_BYTES}").reshape(-1), kind="stable")]
     same = (rows[1:, :KEY_BYTES] == rows[:-1, :KEY_BYTES]).all(axis=1)
     for begin, end in _runs(same):
         key = rows[begin, :KEY_BYTES].tobytes()
@@ -83,6 +83,7 @@ def _groups(blocks: Iterable[bytes], refused: Collection[Position]) -> Iterator[
 
 
 def _runs(same: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Begin and end of each run of equal rows, where `same` says whether a row equals the one before it."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8)))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         yield int(begin), int(end) + 1
@@ -90,6 +91,5 @@ def _runs(same: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 def _position(row: npt.NDArray[np.uint8]) -> Position:
     raw = row.tobytes()
-    return Position(
-        int.from_bytes(raw[KEY_BYTES : KEY_BYTES + 4], "big"), int.from_bytes(raw[KEY_BYTES + 4 :], "big")
-    )
+    offset = KEY_BYTES + _FILE_BYTES
+    return Position(int.from_bytes(raw[KEY_BYTES:offset], "big"), int.from_bytes(raw[offset:], "big"))

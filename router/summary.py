@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from router.records import Annotated
 
 
+_REASONS = tuple(reason.value for reason in Reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Sums over annotated records and dead letters; tallies add up."""
@@ -67,7 +70,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
 def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
     """Sums over dead letters."""
     reasons = Counter(letter.reason.value for letter in letters)
-    return Tally(dead_lettered=reasons.total() if hasattr(reasons, "total") else sum(reasons.values()), reasons=reasons)
+    return Tally(dead_lettered=reasons.total(), reasons=reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ def estimate_baseline(tally: Tally, large: str | None) -> Baseline:
         return Baseline(None, f"{large} was not asked, so its cost per record is not known")
     mean = tally.usd_by_model[large] / asked
     return Baseline(
-        (mean * tally.annotated).quantize(MONEY_QUANTUM), f"mean of {asked} records that {large} was asked about"
+        (mean * tally.annotated).quantize(MONEY_QUANTUM),
+        f"mean of {asked} records that {large} was asked about",
     )
 
 
@@ -117,7 +121,7 @@ def summarise(
         },
         "answered_by": dict(sorted(tally.answered_by.items())),
         "status": {status.value: tally.status[status.value] for status in Status},
-        "dead_letters": {reason.value: tally.reasons[reason.value] for reason in Reason if tally.reasons[reason.value]},
+        "dead_letters": {reason: tally.reasons[reason] for reason in _REASONS if tally.reasons[reason]},
         "cost_usd": {
             "total": write_money(total),
             "by_model": {model: write_money(usd) for model, usd in tally.usd_by_model.items()},

@@ -8,19 +8,23 @@ a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence f
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import pathlib
+import weakref
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
 _GGUF_MAGIC = b"GGUF"
+_ERROR_LEVEL = 4
 MAX_SEQUENCES = 256
 """The number of sequences llama.cpp allows in one context (LLAMA_MAX_SEQ)."""
 
@@ -48,57 +52,77 @@ def check_gguf(path: str | os.PathLike[str]) -> None:
     file = pathlib.Path(path)
     if not file.is_file():
         raise ModelFileError(f"{file}: no such model file; give the path of a .gguf file")
-    with file.open("rb") as stream:
-        magic = stream.read(4)
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(4)
+    except OSError as error:
+        raise ModelFileError(f"{file}: cannot be read ({error.strerror}); check the file's permissions") from error
     if magic != _GGUF_MAGIC:
         raise ModelFileError(f"{file}: not a GGUF model (it begins with {magic!r}); give a .gguf file")
 
 
+@functools.cache
 def _library() -> Any:  # noqa: ANN401 - the bindings are untyped
     # Busy-waiting OpenMP threads starve each other as soon as another process wants a core: one sixteenth of
     # the speed was measured. The variable must be set before the library is loaded; a user's own value wins.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import llama_cpp.llama_cpp as library  # noqa: PLC0415 - loading it takes 100 ms and only workers need it
 
+    library.llama_backend_init()
     return library
 
 
 class _LogTail:
-    """Receives llama.cpp's log: keeps the last complaint for error messages and prints nothing."""
+    """Receives llama.cpp's log: keeps the last complaints for error messages and prints nothing."""
 
     def __init__(self, library: Any) -> None:  # noqa: ANN401 - the bindings are untyped
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque(maxlen=3)
         # ctypes frees a callback nobody holds; llama.cpp would then call into freed memory.
         self._callback = library.llama_log_callback(self._receive)
         library.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def _receive(self, level: int, text: bytes, _data: object) -> None:
-        error_level = 4
-        if level == error_level:
-            self._lines = [*self._lines[-2:], text.decode("utf-8", "replace").strip()]
+        if level == _ERROR_LEVEL:
+            self._lines.append(text.decode("utf-8", "replace").strip())
 
     def last(self) -> str:
-        return "; ".join(self._lines)
+        """The complaints since the last call, which are forgotten then."""
+        lines = "; ".join(self._lines)
+        self._lines.clear()
+        return lines
+
+
+@functools.cache
+def _log() -> _LogTail:
+    # llama.cpp has one log for all models, so its receiver must outlive each of them.
+    return _LogTail(_library())
 
 
 class LlamaModel:
     """The weights and the tokenizer of one GGUF model; contexts share it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Map the file into memory. Raises `ModelFileError` where it is not a model llama.cpp can load."""
+        """Map the file into memory. Raises `ModelFileError` where llama.cpp cannot load or rewind the model."""
         check_gguf(path)
         self.path = str(path)
-        self._c = _library()
-        self._log = _LogTail(self._c)
-        self._c.llama_backend_init()
-        parameters = self._c.llama_model_default_params()
+        library = self._c = _library()
+        _log().last()
+        parameters = library.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        self._model = self._c.llama_model_load_from_file(self.path.encode(), parameters)
+        self._model = library.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self._model:
-            raise ModelFileError(f"{path}: llama.cpp cannot load this model ({self._log.last()})")
-        self._vocab = self._c.llama_model_get_vocab(self._model)
-        self.vocabulary: int = self._c.llama_vocab_n_tokens(self._vocab)
-        self.trained_context: int = self._c.llama_model_n_ctx_train(self._model)
+            raise ModelFileError(
+                f"{path}: llama.cpp cannot load this model ({_log().last() or 'it gives no reason'}); "
+                "the file may be cut off or of an unknown kind: fetch it again, or use another model"
+            )
+        self.close = _finalizer(self, library.llama_model_free, self._model)
+        if library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model):
+            raise ModelFileError(f"{path}: a recurrent model cannot go back to its prompt; use a transformer")
+        if library.llama_model_has_encoder(self._model):
+            raise ModelFileError(f"{path}: an encoder model cannot continue a text; use a decoder-only model")
+        self._vocab = library.llama_model_get_vocab(self._model)
+        self.vocabulary: int = library.llama_vocab_n_tokens(self._vocab)
+        self.trained_context: int = library.llama_model_n_ctx_train(self._model)
 
     @property
     def chat_template(self) -> str | None:
@@ -113,87 +137,103 @@ class LlamaModel:
             return [int(self._c.llama_vocab_bos(self._vocab))]
         return []
 
-    def token_text(self, kind: str) -> str:
-        """Text of the `bos` or `eos` token, which chat templates ask for; empty where the model has none."""
-        token = self._c.llama_vocab_bos(self._vocab) if kind == "bos" else self._c.llama_vocab_eos(self._vocab)
+    def token_text(self, kind: Literal["bos", "eos"]) -> str:
+        """Text of a token that chat templates ask for; empty where the model has none."""
+        find = self._c.llama_vocab_bos if kind == "bos" else self._c.llama_vocab_eos
+        token = find(self._vocab)
         if token < 0:
             return ""
         return bytes(self._c.llama_vocab_get_text(self._vocab, token)).decode("utf-8", "replace")
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids of a text. With `special` false, `<|im_end|>` and its like are plain characters."""
-        data = text.encode("utf-8")
+        """Token ids of a text. With `special` false, `<|im_end|>` and its like are plain characters.
+
+        Raises `EngineError` for a text that is not Unicode (it has half a surrogate pair).
+        """
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise EngineError(f"the text is not Unicode: {error.reason} at character {error.start}") from error
         size = len(data) + 8
         buffer = (self._c.llama_token * size)()
-        count = self._c.llama_tokenize(self._vocab, data, len(data), buffer, size, False, special)  # noqa: FBT003 - a C function
+        add_special = False
+        count = self._c.llama_tokenize(self._vocab, data, len(data), buffer, size, add_special, special)
         if count < 0:
             raise EngineError(f"llama.cpp could not tokenise a text of {len(text)} characters")
-        return list(buffer[:count])
+        tokens: list[int] = buffer[:count]
+        return tokens
 
     def open_context(self, config: ContextConfig) -> LlamaContext:
-        """Make a context of its own KV cache on these weights."""
-        return LlamaContext(self._c, self._model, self.vocabulary, config, self._log)
+        """Make a context of its own KV cache on these weights. Raises `EngineError` where memory lacks."""
+        return LlamaContext(self._c, self, self._model, config)
 
-    def close(self) -> None:
-        """Free the weights; contexts must be closed before."""
-        if self._model:
-            self._c.llama_model_free(self._model)
-            self._model = None
+
+def _finalizer(owner: object, free: Callable[[Any], None], pointer: object) -> weakref.finalize[..., Any]:
+    """A callable that frees C memory once: when called, or when `owner` is collected."""
+    finalizer = weakref.finalize(owner, free, pointer)
+    # At the end of the process another thread may still be evaluating; the system takes the memory anyway.
+    finalizer.atexit = False
+    return finalizer
+
+
+class _Batch:
+    """llama.cpp's batch on arrays of our own, which can be filled without a loop over tokens."""
+
+    def __init__(self, library: Any, tokens: int, sequences: int) -> None:  # noqa: ANN401 - untyped
+        self.tokens: npt.NDArray[np.int32] = np.zeros(tokens, np.int32)
+        self.positions: npt.NDArray[np.int32] = np.zeros(tokens, np.int32)
+        self.counts: npt.NDArray[np.int32] = np.ones(tokens, np.int32)
+        self.outputs: npt.NDArray[np.int8] = np.zeros(tokens, np.int8)
+        self.members: npt.NDArray[np.int32] = np.zeros((tokens, sequences), np.int32)
+        kind = library.llama_seq_id
+        row = ctypes.POINTER(kind)
+        self._rows = (row * tokens)(*(line.ctypes.data_as(row) for line in self.members))
+        self.c = library.llama_batch(
+            token=self.tokens.ctypes.data_as(ctypes.POINTER(library.llama_token)),
+            pos=self.positions.ctypes.data_as(ctypes.POINTER(library.llama_pos)),
+            n_seq_id=self.counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
+            seq_id=self._rows,
+            logits=self.outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
 
 
 class LlamaContext:
     """A KV cache and the means to evaluate tokens into it."""
 
-    def __init__(self, library: Any, model: Any, vocabulary: int, config: ContextConfig, log: _LogTail) -> None:  # noqa: ANN401 - the bindings are untyped
-        """Use `LlamaModel.open_context`. Raises `EngineError` where there is no memory for it."""
+    def __init__(self, library: Any, model: LlamaModel, weights: Any, config: ContextConfig) -> None:  # noqa: ANN401
+        """Use `LlamaModel.open_context`."""
         self._c = library
-        self._log = log
-        self._vocabulary = vocabulary
+        self._model = model  # The weights must outlive the context.
         self.config = config
-        parameters = library.llama_context_default_params()
-        parameters.n_ctx = config.tokens
-        parameters.n_batch = config.batch_tokens
-        parameters.n_ubatch = config.batch_tokens
-        parameters.n_seq_max = config.sequences
-        parameters.n_threads = config.threads
-        parameters.n_threads_batch = config.threads
-        parameters.kv_unified = True
-        # A sliding-window cache forgets the prefix that later records need.
-        parameters.swa_full = True
-        parameters.no_perf = True
-        self._context = library.llama_init_from_model(model, parameters)
+        _log().last()
+        self._context = library.llama_init_from_model(weights, _parameters(library, config))
         if not self._context:
-            raise EngineError(f"llama.cpp could not open a context of {config.tokens} tokens ({log.last()})")
+            raise EngineError(f"llama.cpp could not open a context of {config.tokens} tokens ({_log().last()})")
+        self.close = _finalizer(self, library.llama_free, self._context)
         self._memory = library.llama_get_memory(self._context)
-        self._batch = library.llama_batch_init(config.batch_tokens, 0, config.sequences)
-        self._tokens = np.ctypeslib.as_array(self._batch.token, (config.batch_tokens,))
-        self._positions = np.ctypeslib.as_array(self._batch.pos, (config.batch_tokens,))
-        self._counts = np.ctypeslib.as_array(self._batch.n_seq_id, (config.batch_tokens,))
-        self._outputs = np.ctypeslib.as_array(self._batch.logits, (config.batch_tokens,))
-        self._sequences = [
-            np.ctypeslib.as_array(self._batch.seq_id[i], (config.sequences,)) for i in range(config.batch_tokens)
-        ]
+        self._batch = _Batch(library, config.batch_tokens, config.sequences)
 
-    def decode_run(self, tokens: Sequence[int], start: int, *, want_last: bool) -> npt.NDArray[np.float32] | None:
+    def decode_run(
+        self, tokens: Sequence[int], start: int, *, want_last: bool
+    ) -> npt.NDArray[np.float32] | None:
         """Evaluate consecutive tokens of sequence 0 from position `start` on.
 
         Returns the logits after the last token, shape (vocabulary,), or None where they are not wanted. The
-        array is a view that the next call overwrites.
+        array is a view that the next call overwrites. Raises `EngineError` where llama.cpp fails.
         """
-        size = self.config.batch_tokens
+        batch, size = self._batch, self.config.batch_tokens
+        count = 0
         for begin in range(0, len(tokens), size):
             part = tokens[begin : begin + size]
             count = len(part)
-            self._tokens[:count] = part
-            self._positions[:count] = np.arange(start + begin, start + begin + count)
-            self._counts[:count] = 1
-            self._outputs[:count] = 0
-            for row in self._sequences[:count]:
-                row[0] = 0
-            last = begin + count == len(tokens)
-            self._outputs[count - 1] = int(want_last and last)
+            batch.tokens[:count] = part
+            batch.positions[:count] = np.arange(start + begin, start + begin + count)
+            batch.counts[:count] = 1
+            batch.members[:count, 0] = 0
+            batch.outputs[:count] = 0
+            batch.outputs[count - 1] = want_last and begin + count == len(tokens)
             self._decode(count)
-        return self._logits(len(tokens[begin:]) - 1) if want_last else None
+        return self._logits(count - 1) if want_last else None
 
     def decode_tree(
         self,
@@ -205,40 +245,60 @@ class LlamaContext:
         """Evaluate tokens that may each belong to several sequences; at most `batch_tokens` of them.
 
         Returns for each token its logits (views that the next call overwrites) or None where not wanted.
+        Raises `EngineError` where llama.cpp fails.
         """
-        count = len(tokens)
+        batch, count = self._batch, len(tokens)
         if count > self.config.batch_tokens:
-            raise EngineError(f"{count} tokens in one batch, but the context evaluates {self.config.batch_tokens}")
-        self._tokens[:count] = tokens
-        self._positions[:count] = positions
-        self._outputs[:count] = wanted
+            raise EngineError(f"{count} tokens in a batch, but the context evaluates {self.config.batch_tokens}")
+        batch.tokens[:count] = tokens
+        batch.positions[:count] = positions
+        batch.outputs[:count] = wanted
         for index, members in enumerate(sequences):
-            self._counts[index] = len(members)
-            self._sequences[index][: len(members)] = members
+            batch.counts[index] = len(members)
+            batch.members[index, : len(members)] = members
         self._decode(count)
         return [self._logits(index) if want else None for index, want in enumerate(wanted)]
 
     def _decode(self, count: int) -> None:
-        self._batch.n_tokens = count
-        code = self._c.llama_decode(self._context, self._batch)
+        self._batch.c.n_tokens = count
+        _log().last()
+        code = self._c.llama_decode(self._context, self._batch.c)
         if code != 0:
-            raise EngineError(f"llama.cpp failed to evaluate {count} tokens (code {code}: {self._log.last()})")
+            raise EngineError(f"llama.cpp failed to evaluate {count} tokens (code {code}: {_log().last()})")
 
     def _logits(self, index: int) -> npt.NDArray[np.float32]:
         pointer = self._c.llama_get_logits_ith(self._context, index)
-        return np.ctypeslib.as_array(pointer, (self._vocabulary,))
+        if not pointer:
+            raise EngineError(f"llama.cpp gives no logits for token {index} ({_log().last()})")
+        return np.ctypeslib.as_array(pointer, (self._model.vocabulary,))
 
     def copy_sequence(self, source: int, target: int) -> None:
-        """Let `target` share all cells of `source`."""
+        """Let `target` share all cells of `source`; it must not share any yet."""
         self._c.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
-    def forget(self, sequence: int, start: int) -> None:
-        """Remove the cells of a sequence (-1: of all) from position `start` on."""
-        self._c.llama_memory_seq_rm(self._memory, sequence, start, -1)
+    def keep_only(self, sequence: int) -> None:
+        """Remove all other sequences."""
+        self._c.llama_memory_seq_keep(self._memory, sequence)
 
-    def close(self) -> None:
-        """Free the cache."""
-        if self._context:
-            self._c.llama_batch_free(self._batch)
-            self._c.llama_free(self._context)
-            self._context = None
+    def forget(self, sequence: int, start: int) -> None:
+        """Remove the cells of a sequence from position `start` on. Raises `EngineError` where it cannot."""
+        if not self._c.llama_memory_seq_rm(self._memory, sequence, start, -1):
+            raise EngineError("llama.cpp cannot take tokens back from this model's memory")
+
+
+def _parameters(library: Any, config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings are untyped
+    parameters = library.llama_context_default_params()
+    parameters.n_ctx = config.tokens
+    parameters.n_batch = config.batch_tokens
+    parameters.n_ubatch = config.batch_tokens
+    parameters.n_seq_max = config.sequences
+    parameters.n_threads = config.threads
+    parameters.n_threads_batch = config.threads
+    parameters.kv_unified = True
+    # A sliding-window cache forgets the prefix that later records need.
+    parameters.swa_full = True
+    # On a CPU flash attention is slower where few tokens look back on many: by a seventh to a third with 20 to
+    # 40 tokens after a prefix of 300 to 600. With long texts the two are alike.
+    parameters.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    parameters.no_perf = True
+    return parameters

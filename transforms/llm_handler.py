@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from apache_beam.metrics.metric import Metrics
 from apache_beam.ml.inference.base import RemoteModelHandler
 
-from router.records import Answer, Failure, Work
+from router.records import Answer, Failure, Usage, Work
+from router.spending import Spending, worst_cost
 from transforms.llm_client import LlmClient, LlmReply
 
 if TYPE_CHECKING:
@@ -21,11 +23,24 @@ if TYPE_CHECKING:
 _MICRO = Decimal(1_000_000)
 
 
-class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmClient]):
+@dataclasses.dataclass(frozen=True)
+class LlmSession:
+    """A worker's client, and the money it may still spend."""
+
+    client: LlmClient
+    spending: Spending
+
+
+class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
     """Appends an LLM's answer to each `Work`: labels, or the reason why there are none."""
 
     def __init__(
-        self, model_name: str, model: OpenAIModel, price: TokenPrice, tasks: Mapping[str, Task]
+        self,
+        model_name: str,
+        model: OpenAIModel,
+        price: TokenPrice,
+        tasks: Mapping[str, Task],
+        max_usd: Decimal | None = None,
     ) -> None:
         """Take plain data only; the client is made in the worker, where the key is.
 
@@ -34,6 +49,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmClient]):
             model: Endpoint, limits and the name of the key's variable.
             price: What its tokens cost.
             tasks: The tasks by name; each record's must be among them.
+            max_usd: What each worker process may spend; None for no limit.
 
         """
         # The base class would repeat whole batches, paid answers included; the client retries single calls.
@@ -42,13 +58,14 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmClient]):
         self._model = model
         self._price = price
         self._tasks = dict(tasks)
+        self._max_usd = max_usd
 
-    def create_client(self) -> LlmClient:
+    def create_client(self) -> LlmSession:
         """Open the client. Raises `LlmStop` where the worker's environment lacks the key."""
-        return LlmClient(self._model, self._price)
+        return LlmSession(LlmClient(self._model, self._price), Spending(self._max_usd))
 
     def request(
-        self, batch: Sequence[Work], model: LlmClient, inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence[Work], model: LlmSession, inference_args: Mapping[str, Any] | None = None
     ) -> list[Work]:
         """Ask about each record once; return as many as came, in their order.
 
@@ -58,14 +75,32 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmClient]):
 
         """
         self.validate_inference_args(inference_args)
-        replies = model.label_all([(self._tasks[work.record.task], work.record.text) for work in batch])
-        # Metrics belong to the thread that Beam called, so they are counted here and not in the pool.
-        for reply in replies:
-            self._count(reply)
-        return [
-            dataclasses.replace(work, answers=(*work.answers, self._answer(reply)))
-            for work, reply in zip(batch, replies, strict=True)
+        worst = [self._worst(work) for work in batch]
+        asked = [model.spending.reserve(amount) for amount in worst]
+        questions = [(self._tasks[work.record.task], work.record.text) for work in compress(batch, asked)]
+        replies = iter(model.client.label_all(questions))
+        answers = [
+            self._settle(next(replies), amount, model) if ask else self._over_budget(amount)
+            for ask, amount in zip(asked, worst, strict=True)
         ]
+        return [
+            dataclasses.replace(work, ask=None, answers=(*work.answers, answer))
+            for work, answer in zip(batch, answers, strict=True)
+        ]
+
+    def _worst(self, work: Work) -> Decimal:
+        task = self._tasks[work.record.task]
+        return worst_cost(task, work.record.text, self._price, self._model.max_output_tokens)
+
+    def _settle(self, reply: LlmReply, worst: Decimal, session: LlmSession) -> Answer:
+        session.spending.settle(worst, reply.usage.usd)
+        # Metrics belong to the thread that Beam called, so they are counted here and not in the pool.
+        self._count(reply)
+        return self._answer(reply)
+
+    def _over_budget(self, worst: Decimal) -> Answer:
+        detail = f"a call may cost up to ${worst:f}, which is more than is left of budget.max_usd"
+        return Answer(self._model_name, Usage(), failure=Failure.OVER_BUDGET, detail=detail)
 
     def validate_inference_args(self, inference_args: Mapping[str, Any] | None) -> None:
         """Refuse inference_args: everything that shapes a call is in the job file."""

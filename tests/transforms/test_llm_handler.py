@@ -106,7 +106,7 @@ def test_answers_are_appended_in_order() -> None:
         subject = handler(server)
         client = subject.create_client()
         done = subject.request([work(2), work(1), work(7)], client)
-        client.close()
+        client.client.close()
 
     assert [item.record.id for item in done] == ["r2", "r1", "r7"]
     assert all(item.answers[0] is EARLIER and len(item.answers) == 2 for item in done)
@@ -124,7 +124,7 @@ def test_each_record_is_asked_about_its_own_task() -> None:
         subject = handler(server)
         client = subject.create_client()
         done = subject.request([work(1, "u"), work(2, "t")], client)
-        client.close()
+        client.client.close()
 
     assert [item.answers[-1].labels for item in done] == [("no",), ("positive",)]
 
@@ -136,7 +136,7 @@ def test_a_stop_is_not_retried_by_the_base_class() -> None:
         client = subject.create_client()
         with pytest.raises(LlmStop, match="no such model"):
             subject.run_inference([work(1)], client)
-        client.close()
+        client.client.close()
 
     assert len(server.requests) == 1
 

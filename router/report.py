@@ -1,0 +1,158 @@
+"""The page that shows a job's outcome (`report.html`): one file, no scripts, nothing fetched."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from router.records import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SHOWN_SAMPLES = 50
+"""How many of the least certain rows the page shows."""
+SHOWN_CHARACTERS = 200
+"""How much of a row's text the page shows."""
+
+_TEMPLATE = "report.html.j2"
+_SHOWN_MONEY = Decimal("0.000001")
+_MEANINGS = {
+    Status.KEPT: "the default model's answer stands",
+    Status.ESCALATED: "a small model was below the threshold, and the next model was asked",
+    Status.ROUTED: "a rule chose the model, and its answer stands",
+    Status.DUPLICATE: "the text was there before under the same task; its answer was taken over at no cost",
+    Status.OVER_BUDGET: "the small model's answer stands, because the money was spent",
+    Status.LLM_UNAVAILABLE: "the small model's answer stands, because the next model could not be asked",
+    Status.LLM_UNUSABLE: "the small model's answer stands, because the LLM gave no label of the list",
+}
+
+
+def render_report(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> str:
+    """The page as HTML text.
+
+    Names, labels and texts are foreign: they are escaped, and the page forbids scripts and requests.
+
+    Args:
+        summary: The contents of `summary.json`. Its `name` and the `labels` of its `calibration` entries may
+            be missing.
+        samples: The rows of `review-*.jsonl`, least certain first.
+    """
+    name = summary.get("name")
+    return (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            title=f"{name}: Tekizai report" if name else "Tekizai report",
+            summary=summary,
+            records=summary["records"],
+            cost=summary["cost_usd"],
+            saved=_saved(summary["cost_usd"]["saved_fraction"]),
+            basis=_basis(summary["cost_usd"]),
+            models=_models(summary),
+            statuses=_statuses(summary["status"]),
+            dead_letters=sorted(
+                summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])
+            ),
+            calibration=[_calibration(entry) for entry in summary.get("calibration", ())],
+            samples=[_sample(row) for row in itertools.islice(samples, SHOWN_SAMPLES)],
+            offered=len(samples),
+            characters=SHOWN_CHARACTERS,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"count": _count, "money": _money, "duration": _duration}
+    environment.globals["bar"] = _bar
+    return environment
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _money(text: str) -> str:
+    amount = Decimal(text)
+    if 0 < amount < _SHOWN_MONEY:
+        return f"< ${_SHOWN_MONEY}"
+    return f"${amount.quantize(_SHOWN_MONEY):,}"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
+
+
+def _bar(part: int, whole: int) -> Markup:
+    """An SVG bar as wide as its part of the whole; both are numbers, so there is nothing to escape."""
+    share = 100 * part / whole if whole else 0.0
+    text = '<svg role="img" aria-label="{0:.1f} %"><rect width="{0:.2f}%" height="100%" rx="2"/></svg>'
+    return Markup(text.format(share))  # noqa: S704 - figures only
+
+
+def _saved(fraction: float | None) -> str:
+    if fraction is None:
+        return "not known"
+    return f"{fraction:.0%} saved" if fraction >= 0 else f"{-fraction:.0%} more"
+
+
+def _basis(cost: Mapping[str, Any]) -> str:
+    if cost["baseline_all_llm"] is None:
+        return f"There is no estimate: {cost['baseline_basis']}."
+    return (
+        f"{cost['baseline_all_llm']} USD: {cost['baseline_basis']}, times all annotated records. It is an "
+        "estimate: the records that the large model was asked about need not be like the others in length."
+    )
+
+
+def _models(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    answered, usd = summary["answered_by"], summary["cost_usd"]["by_model"]
+    return [
+        {"name": name, "answered": answered.get(name, 0), "usd": usd.get(name, "0.000000")}
+        for name in sorted({*answered, *usd}, key=lambda name: (-answered.get(name, 0), name))
+    ]
+
+
+def _statuses(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [
+        {"name": status.value, "records": counts[status.value], "meaning": _MEANINGS[status]}
+        for status in Status
+        if counts.get(status.value)
+    ]
+
+
+def _calibration(entry: Mapping[str, Any]) -> dict[str, Any]:
+    labels = entry.get("labels") or [f"label {number}" for number, _ in enumerate(entry["mean"], start=1)]
+    return {**entry, "means": list(zip(labels, entry["mean"], strict=True))}
+
+
+def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
+    data, (prediction, *_) = row["data"], row["predictions"]
+    text = " ".join(data["text"][: 4 * SHOWN_CHARACTERS].split())
+    cut = len(text) > SHOWN_CHARACTERS or len(data["text"]) > 4 * SHOWN_CHARACTERS
+    return {
+        "id": data["id"],
+        "text": text[:SHOWN_CHARACTERS] + "…" if cut else text,
+        "task": data["task"],
+        "status": data["status"],
+        "labels": [label for result in prediction["result"] for label in result["value"]["choices"]],
+        "confidence": prediction["score"],
+        "model": prediction["model_version"],
+    }

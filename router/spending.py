@@ -1,0 +1,57 @@
+"""A spending limit that is checked before a call is made: the worst case is reserved, then what it cost is kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from router.llm_prompt import answer_schema, messages
+from router.prices import cost
+
+if TYPE_CHECKING:
+    from router.job import Task
+    from router.prices import TokenPrice
+
+_FRAME_TOKENS = 512
+"""For what a provider adds around the messages, and for the reminder that follows an unusable answer."""
+
+_CALLS_A_RECORD = 2
+"""A record whose answer cannot be used is asked about once more."""
+
+
+class Spending:
+    """Money of one worker process; safe to share between threads."""
+
+    def __init__(self, limit: Decimal | None) -> None:
+        """Allow `limit` dollars, or any amount where it is None."""
+        self._left = limit
+        self._lock = threading.Lock()
+
+    def reserve(self, worst: Decimal) -> bool:
+        """Set `worst` dollars aside; False, and nothing set aside, where less than that is left."""
+        with self._lock:
+            if self._left is None:
+                return True
+            if worst > self._left:
+                return False
+            self._left -= worst
+            return True
+
+    def settle(self, worst: Decimal, spent: Decimal) -> None:
+        """Give back what was reserved and not spent."""
+        with self._lock:
+            if self._left is not None:
+                self._left += worst - spent
+
+
+def worst_cost(task: Task, text: str, price: TokenPrice, max_output_tokens: int) -> Decimal:
+    """The most that asking about a text can cost, both questions counted.
+
+    No tokenizer makes more tokens than there are bytes, so the bytes of the messages bound the prompt. Calls
+    that a provider bills though their transfer broke are not in it: nobody can know them.
+    """
+    sent = len(json.dumps(messages(task, text), ensure_ascii=False).encode("utf-8", "replace"))
+    tokens = sent + len(json.dumps(answer_schema(task))) + _FRAME_TOKENS + max_output_tokens
+    return cost(price, tokens, 0, max_output_tokens) * _CALLS_A_RECORD
