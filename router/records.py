@@ -72,7 +72,7 @@ class Record:
     task: str
     gold: str | None
     payload: bytes
-    """The whole input row, to be carried to the output unchanged: the raw JSON line without its line end, or a
+    """The whole input row, carried to the output unchanged: the raw JSON line without its line end, or a
     one-row Arrow record batch in IPC format (schema apart)."""
 
 
@@ -92,8 +92,11 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What answering cost. `input_tokens` counts every prompt token, `cached_tokens` those of them that were
-    not evaluated again because a cached prefix held them."""
+    """What answering cost.
+
+    `input_tokens` counts every prompt token, `cached_tokens` those of them that were not evaluated again,
+    because a cached prefix held them.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0

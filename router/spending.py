@@ -1,16 +1,17 @@
-"""A spending limit that is checked before a call is made: the worst case is reserved, then what it cost is kept."""
+"""A spending limit that holds before a call is made: its worst case is reserved, its cost then kept."""
 
 from __future__ import annotations
 
 import json
 import threading
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from router.llm_prompt import answer_schema, messages
 from router.prices import cost
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from router.job import Task
     from router.prices import TokenPrice
 

@@ -2,8 +2,8 @@
 
     python tools/measure.py --data FOLDER --dataset sst2 --model gemma3 --examples 0 --threads 1
 
-FOLDER holds NAME.parquet files with the columns id, text, label and split. The whole test split is annotated by
-`tekizai run`, nothing is escalated, examples are drawn from train, and one JSON line is printed. The gold
+FOLDER holds NAME.parquet files with the columns id, text, label and split. The whole test split is annotated
+by `tekizai run`, nothing is escalated, examples are drawn from train, and one JSON line is printed. The gold
 labels are compared afterwards; the job never reads them.
 """
 
@@ -52,7 +52,11 @@ def job_file(arguments: argparse.Namespace, rows: pl.DataFrame, folder: pathlib.
     labels = sorted(rows["label"].unique())
     test = rows.filter(pl.col("split") == "test").drop("label")
     test.head(arguments.limit or len(test)).write_parquet(folder / "test.parquet", row_group_size=256)
-    model: dict[str, Any] = {"engine": "llama_cpp", "source": SOURCES[arguments.model], "threads": arguments.threads}
+    model: dict[str, Any] = {
+        "engine": "llama_cpp",
+        "source": SOURCES[arguments.model],
+        "threads": arguments.threads,
+    }
     task = {
         "name": name,
         "instruction": instruction,
@@ -82,7 +86,8 @@ def figures(rows: pl.DataFrame, folder: pathlib.Path) -> dict[str, Any]:
     both = said.join(rows.select("id", "label"), on="id", how="left")
     summary = json.loads((folder / "out" / "summary.json").read_text(encoding="utf-8"))
     f1 = [
-        2 * both.filter((pl.col("label") == label) & (pl.col("said") == label)).height
+        2
+        * both.filter((pl.col("label") == label) & (pl.col("said") == label)).height
         / max(1, both.filter(pl.col("label") == label).height + both.filter(pl.col("said") == label).height)
         for label in sorted(rows["label"].unique())
     ]
@@ -102,7 +107,9 @@ def figures(rows: pl.DataFrame, folder: pathlib.Path) -> dict[str, Any]:
 
 def main() -> int:
     """Run one measurement and print its line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--dataset", choices=sorted(TASKS), required=True)
     parser.add_argument("--model", choices=sorted(SOURCES), required=True)
@@ -114,7 +121,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         job = job_file(arguments, rows, folder)
-        subprocess.run([sys.executable, "-m", "pipelines.cli", "run", str(job)], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", "run", str(job)], check=True, stdout=sys.stderr
+        )
         settings = {key: getattr(arguments, key) for key in ("dataset", "model", "examples", "threads")}
         sys.stdout.write(json.dumps({**settings, **figures(rows, folder)}) + "\n")
     return 0

@@ -16,6 +16,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from router.job import Label, OpenAIModel, Task
 from router.prices import TokenPrice
 from router.records import Answer, Failure, Position, Record, Route, Usage, Work
+from router.spending import worst_cost
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
 from transforms.llm_client import LlmStop
 from transforms.llm_handler import OpenAICompatibleModelHandler
@@ -173,3 +174,23 @@ def test_the_handler_travels_without_the_key(monkeypatch: pytest.MonkeyPatch) ->
 def test_bytes_are_those_of_the_texts() -> None:
     """A batch of two texts of six bytes each."""
     assert handler().get_num_bytes([work(1), work(2)]) == 12
+
+
+def test_records_over_the_budget_are_not_asked() -> None:
+    """Room for the worst case of three calls: of a batch of ten, three are asked.
+
+    What is billed in the end stays under the limit.
+    """
+    text = "text 2"
+    limit = worst_cost(TASK, text, PRICE, 64) * 3
+    with FakeLlmServer(behave=by_text) as server:
+        model = OpenAIModel(engine="openai", model="fake", base_url=server.base_url, concurrency=10)
+        subject = OpenAICompatibleModelHandler("big", model, PRICE, {"t": TASK}, limit)
+        session = subject.create_client()
+        done = [one.answers[-1] for one in subject.request([work(2)] * 10, session)]
+        session.client.close()
+
+    assert [answer.failure for answer in done] == [None] * 3 + [Failure.OVER_BUDGET] * 7
+    assert server.billed == 3
+    assert sum(answer.usage.usd for answer in done) <= limit
+    assert "budget.max_usd" in done[-1].detail
