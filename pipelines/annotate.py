@@ -9,20 +9,26 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+if __name__ == "__main__":
+    # Before Beam is imported, which already complains in the log that the command sets.
+    from pipelines.cli import main
+
+    main(["run", *sys.argv[1:]])
+
 import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.ml.inference.base import RunInference
 
 from router.decide import Policy
 from router.job import LlamaCppModel
-from router.records import Work
+from router.records import Annotated, DeadLetter, Work
 from transforms.calibrate_labels import AskPilot
-from transforms.decide_records import DecideRecords, answered
+from transforms.decide_records import Decided, DecideRecords
 from transforms.finish_job import Ending, finish_job
 from transforms.index_records import IndexRecords, Sampling
-from transforms.json_types import ColumnTypes
-from transforms.read_records import DEAD, ReadCopies, Reader, ReadRecords, SharedOutcomes
-from transforms.write_output import WriteAnnotations, WriteDeadLetters
+from transforms.read_copies import ReadCopies, outcome_to_share
+from transforms.read_records import DEAD, Reader, ReadRecords
+from transforms.write_output import Part, WriteAnnotations, WriteDeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,65 +84,69 @@ def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict
     """
     infer_types = plan.reader.schema is None and plan.ending.suffix == "parquet"
     splits = pipeline | "Splits" >> beam.Create(plan.splits) | "SpreadSplits" >> beam.Reshuffle()
-    index = splits | "Index" >> IndexRecords(
-        plan.reader, plan.sampling, plan.state, infer_types=infer_types
-    )
+    index = splits | "Index" >> IndexRecords(plan.reader, plan.sampling, plan.state, infer_types=infer_types)
     pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
     repeats, biases = pvalue.AsDict(index.repeats), pvalue.AsDict(pilot.biases)
-    types = pvalue.AsSingleton(index.types)
-
     read = splits | "ReadRecords" >> beam.ParDo(
         ReadRecords(plan.reader), repeats, pvalue.AsDict(pilot.answers)
     ).with_outputs(DEAD, main="work")
-    work = read["work"]
+
+    decided = answer_records(read["work"], plan, biases)
+    annotated = {name: by.annotated for name, by in decided.items()}
+    # A row that the index could read may still fail to be read whole: its copies share that fate too.
+    dead = {name: by.dead for name, by in decided.items()} | {"read": read[DEAD]}
+
+    outcomes = {f"annotated {name}": one for name, one in annotated.items()}
+    outcomes |= {f"dead {name}": one for name, one in dead.items()}
+    shared = [
+        one | f"Shared {name}" >> beam.FlatMap(outcome_to_share, repeats) for name, one in outcomes.items()
+    ]
+    shared_by_text = pvalue.AsDict(together("SharedOutcomes", shared))
+    copies = index.repeats | "Copies" >> ReadCopies(plan.reader, plan.splits, shared_by_text)
+    types = pvalue.AsSingleton(index.types)
+    parts = write_files(
+        plan, types, {**annotated, "copies": copies["copies"]}, {**dead, "copies": copies[DEAD]}
+    )
+    read_count = pvalue.AsSingleton(index.read)
+    start = pipeline | "End" >> beam.Create([None])
+    summary: beam.PCollection[dict[str, Any]] = start | "FinishJob" >> beam.Map(
+        finish_job, pvalue.AsList(parts), read_count, biases, types, plan.ending
+    )
+    return summary
+
+
+def answer_records(work: beam.PCollection[Work], plan: Plan, biases: pvalue.AsDict) -> dict[str, Decided]:
+    """What the small models said, then what each large model said of what was sent on to it.
+
+    By names that no model's own can equal, because they become labels of steps.
+    """
     for name in plan.small_models:
         work = work | f"Ask {name}" >> RunInference(plan.handlers[name])
-
-    policy = Policy.of(plan.job)
-    decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, biases)}
+    policy, schema = Policy.of(plan.job), plan.reader.schema
+    decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, biases, schema)}
     for name in plan.large_models:
-        waiting = [outcome.ask[name] for outcome in decided.values()]
-        asked = (
-            together(f"To {name}", waiting)
-            | f"Ask {name}" >> RunInference(plan.handlers[name])
-            | f"Answered {name}" >> beam.Map(answered)
-        )
-        decided[name] = asked | f"Decide {name}" >> DecideRecords(policy, plan.large_models, biases)
+        waiting = together(f"To {name}", [outcome.ask[name] for outcome in decided.values()])
+        asked = waiting | f"Ask {name}" >> RunInference(plan.handlers[name])
+        # Large models are asked in order, and each sends on only to those after it.
+        later = plan.large_models[plan.large_models.index(name) + 1 :]
+        decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, biases, schema)
+    return decided
 
-    # A row that the index could read may still fail to be read whole: its copies share that fate too.
-    outcomes = [("refused", read[DEAD])]
-    outcomes += [(f"{kind} {name}", one) for name, by in decided.items() for kind, one in by.outcomes().items()]
-    shared = [one | f"Shared {label}" >> beam.ParDo(SharedOutcomes(), repeats) for label, one in outcomes]
-    copies = splits | "ReadCopies" >> beam.ParDo(
-        ReadCopies(plan.reader), repeats, pvalue.AsDict(together("SharedOutcomes", shared))
-    ).with_outputs(DEAD, main="copies")
 
-    annotated = {name: by.annotated for name, by in decided.items()} | {"copies": copies["copies"]}
-    dead = {name: by.dead for name, by in decided.items()} | {"copies": copies[DEAD], "read": read[DEAD]}
+def write_files(
+    plan: Plan,
+    types: pvalue.AsSingleton,
+    annotated: Mapping[str, beam.PCollection[Annotated]],
+    dead: Mapping[str, beam.PCollection[DeadLetter]],
+) -> beam.PCollection[Part]:
+    """Everything written to files of the state folder, which the last stage gives their names."""
     writer = WriteAnnotations(plan.state, plan.ending.layout, plan.ending.suffix)
     parts = [one | f"Write {name}" >> beam.ParDo(writer, types) for name, one in annotated.items()]
-    parts += [one | f"WriteDead {name}" >> beam.ParDo(WriteDeadLetters(plan.state)) for name, one in dead.items()]
-    return (
-        pipeline
-        | "End" >> beam.Create([None])
-        | "FinishJob"
-        >> beam.Map(
-            finish_job,
-            pvalue.AsList(together("Parts", parts)),
-            pvalue.AsSingleton(index.read),
-            biases,
-            types,
-            plan.ending,
-        )
-    )
+    dead_writer = WriteDeadLetters(plan.state)
+    parts += [one | f"WriteDead {name}" >> beam.ParDo(dead_writer) for name, one in dead.items()]
+    return together("Parts", parts)
 
 
 def together(label: str, collections: list[beam.PCollection[Any]]) -> beam.PCollection[Any]:
     """One collection of several; a single one is left as it is, because a flatten ends a fused chain."""
     return collections[0] if len(collections) == 1 else tuple(collections) | label >> beam.Flatten()
-
-
-if __name__ == "__main__":
-    from pipelines.cli import main
-
-    main(["run", *sys.argv[1:]])

@@ -8,12 +8,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from pipelines.errors import JobFailedError
 from router.job_loading import apply_overrides, job_schema, load_job, parse_sets
+from transforms.llm_access import LlmStop
 
 if TYPE_CHECKING:
     from router.job import Job
@@ -30,27 +32,30 @@ DONE, FAILED, WRONG, TOO_MANY_DEAD = 0, 1, 2, 3
 """Exit codes: done; the job failed; the job file or the arguments are wrong; too many dead letters."""
 
 JobFile = Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")]
-Sets = Annotated[list[str], typer.Option("--set", help="Value for ${NAME} in the job file.", metavar="NAME=VALUE")]
+Sets = Annotated[
+    list[str], typer.Option("--set", help="Value for ${NAME} in the job file.", metavar="NAME=VALUE")
+]
+BeamOptions = Annotated[
+    list[str] | None, typer.Argument(help="After --: options for Beam.", metavar="[-- BEAM OPTIONS]")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and tracebacks of errors.")]
 
 
 @app.command()
-def run(  # noqa: PLR0913 - the command's options are its contract
+def run(  # noqa: PLR0917 - typer passes them by name
     job_file: JobFile,
-    beam_options: Annotated[
-        Optional[list[str]], typer.Argument(help="After --: options for Beam.", metavar="[-- BEAM OPTIONS]")
-    ] = None,
-    input_path: Annotated[Optional[str], typer.Option("--input", help="Read this URL instead.")] = None,
-    output_path: Annotated[Optional[str], typer.Option("--output", help="Write to this folder instead.")] = None,
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Annotate only the first N records.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: replace what is in the output.")] = False,
+    beam_options: BeamOptions = None,
+    input_path: Annotated[str | None, typer.Option("--input", help="Read this URL instead.")] = None,
+    output_path: Annotated[str | None, typer.Option("--output", help="Write to this folder instead.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Annotate only the first N records.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what is in the output.")] = False,
     sets: Sets = [],  # noqa: B006 - typer copies it
     verbose: Verbose = False,
 ) -> None:
     """Annotate a dataset as the job file says."""
-    from pipelines.commands import run_job  # noqa: PLC0415 - loading Beam takes seconds; `check` needs none of it
-
     with _errors(verbose=verbose):
+        from pipelines.commands import run_job  # noqa: PLC0415 - takes seconds, and Beam logs as it loads
+
         code = run_job(
             _load(job_file, sets, input_path, output_path),
             beam_options or [],
@@ -68,10 +73,22 @@ def check(
     verbose: Verbose = False,
 ) -> None:
     """Check a job file, and that its input, models and keys are there. Asks no model."""
-    from pipelines.commands import check_job  # noqa: PLC0415 - see `run`
-
     with _errors(verbose=verbose):
+        from pipelines.commands import check_job  # noqa: PLC0415 - see `run`
+
         check_job(_load(job_file, sets, None, None), Console(stderr=True))
+
+
+@app.command()
+def report(
+    output: Annotated[str, typer.Argument(help="The output folder of a finished job.", metavar="OUTPUT")],
+    verbose: Verbose = False,
+) -> None:
+    """Write report.html of a finished output anew, from its summary and review files."""
+    with _errors(verbose=verbose):
+        from pipelines.commands import report_output  # noqa: PLC0415 - see `run`
+
+        report_output(output, Console(stderr=True))
 
 
 @app.command()
@@ -96,13 +113,17 @@ def _errors(*, verbose: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         _say("stopped")
         raise typer.Exit(FAILED) from None
-    except Exception as error:
-        # The last line of defence: users get a line, and the traceback where they ask for it.
+    except (ValueError, OSError, LlmStop, JobFailedError) as error:
         if verbose:
             raise
-        known = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "LlmStop"
-        _say(str(error) if known or isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}")
-        raise typer.Exit(FAILED if type(error).__name__ == "JobFailedError" else WRONG) from error
+        _say(str(error))
+        raise typer.Exit(FAILED if isinstance(error, JobFailedError) else WRONG) from error
+    except Exception as error:
+        # The last line of defence: a bug is one line too, and the traceback there for those who ask.
+        if verbose:
+            raise
+        _say(f"{type(error).__name__}: {error}; this is a bug: please report it with what --verbose shows")
+        raise typer.Exit(FAILED) from error
 
 
 def _say(message: str) -> None:
@@ -110,13 +131,15 @@ def _say(message: str) -> None:
 
 
 def _set_logging(*, verbose: bool) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    if verbose:
-        return
-    warnings.simplefilter("ignore")
-    logging.getLogger().setLevel(logging.ERROR)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.ERROR)
     for name in ("pipelines", "transforms", "router"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # They log every request.
+    for name in ("httpx", "httpx2", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if not verbose:
+        warnings.simplefilter("ignore")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -18,23 +18,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from rich.console import Console
+    from typing_extensions import Self
+
 _LOGGER = logging.getLogger(__name__)
-_SECONDS_TERMINAL = 0.5
-_SECONDS_LOG = 30.0
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """Seconds between two looks at how far the job is, on a terminal and in a log."""
+
+    terminal: float = 0.5
+    log: float = 30.0
 
 
 class ProgressLine:
     """Shows how far the job is: a live line on a terminal, a log line every half minute elsewhere."""
 
-    def __init__(self, state: str, console: Console) -> None:
+    def __init__(self, state: str, console: Console, pauses: Pauses | None = None) -> None:
         """`state` is the URL of the output's state folder, where workers leave their notes."""
+        self._pauses = Pauses() if pauses is None else pauses
         self._state = state
         self._console = console
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
         self._started = time.monotonic()
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> Self:
         """Begin to show."""
         self._thread.start()
         return self
@@ -48,11 +58,11 @@ class ProgressLine:
 
     def _show(self) -> None:
         if not self._console.is_terminal:
-            while not self._stop.wait(_SECONDS_LOG):
+            while not self._stop.wait(self._pauses.log):
                 _LOGGER.info("%s", self._line())
             return
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
-            while not self._stop.wait(_SECONDS_TERMINAL):
+            while not self._stop.wait(self._pauses.terminal):
                 live.update(Text(self._line()), refresh=True)
 
     def _line(self) -> str:
@@ -85,6 +95,11 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def say(console: Console, line: str) -> None:
+    """Print one line as it is: not wrapped, and brackets in it are no markup."""
+    console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
 def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> None:
     """The table at the end: who answered how many, what it cost, what the LLM for everything would have."""
     records, cost = summary["records"], summary["cost_usd"]
@@ -97,13 +112,17 @@ def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> 
     table.add_row("all", f"{records['annotated']:,}", cost["total"], style="bold")
     baseline = cost["baseline_all_llm"]
     if baseline is not None:
-        table.add_row("the large model for every record (estimate)", f"{records['annotated']:,}", baseline, style="dim")
+        estimate = "the large model for every record (estimate)"
+        table.add_row(estimate, f"{records['annotated']:,}", baseline, style="dim")
     console.print(table)
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary["status"].items() if count)
-    console.print(f"How: {statuses or 'nothing annotated'}.")
+    say(console, f"How: {statuses or 'nothing annotated'}.")
     if summary.get("dead_letters"):
         reasons = ", ".join(f"{count:,} {name}" for name, count in summary["dead_letters"].items())
-        console.print(f"Dead letters: {reasons}.")
+        say(console, f"Dead letters: {reasons}.")
     if cost["saved_fraction"] is not None:
-        console.print(f"Saved: {cost['saved_fraction']:.0%} of the estimate.")
-    console.print(f"{summary['seconds']:.1f} s, {summary['records_per_second']:.1f} records/s. Output: {output}")
+        say(console, f"Saved: {cost['saved_fraction']:.0%} of the estimate.")
+    say(
+        console,
+        f"{summary['seconds']:.1f} s, {summary['records_per_second']:.1f} records/s. Output: {output}",
+    )

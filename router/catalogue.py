@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from router.prompts import PromptForm
 
@@ -48,10 +48,20 @@ class Catalogue(BaseModel):
         """The first entry whose `match` is part of the source, ignoring case."""
         return next(entry for entry in self.catalogue if entry.match.lower() in source.lower())
 
+    @field_validator("catalogue")
+    @classmethod
+    def _ends_with_the_rest(cls, entries: tuple[CatalogueEntry, ...]) -> tuple[CatalogueEntry, ...]:
+        if not entries or entries[-1].match:
+            raise ValueError("the last entry must be for every other model (match: '')")
+        return entries
+
 
 def load_catalogue(path: pathlib.Path) -> Catalogue:
     """Read the catalogue. Raises `ValueError` where it is not one."""
-    return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{path}: not a model catalogue: {error}") from error
 
 
 def choose_form(

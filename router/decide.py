@@ -55,8 +55,8 @@ class Verdict:
 def decide(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter | Work:
     """Annotate the record, send it on (`Work.ask` names the model), or give it up as a dead letter.
 
-    Work that still waits for an answer comes back as it is. The last answer counts. A small model's answer is
-    trusted from `min_confidence` on; below it the record is sent on, if there is a model to escalate to and it
+    Work that waits for an answer comes back as it is. The last answer counts. A small model's answer is
+    trusted from `min_confidence` on; below it the record is sent on, if there is a model to escalate to that
     has not been asked. Where that model fails, the small model's answer stands and the status says so. A dead
     letter has no `record`: what the row looks like is known outside.
     """

@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 
     from router.job import Example, Task
 
+_NAMED_LABELS = 12
+"""Up to this many labels stand in one line of the instruction, more in a list."""
+
 _CONTENT = "\u2063content\u2063"
-_RECORD = "\u2063record\u2063"
+_TEMPLATE_ERRORS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What code in a template can raise, the sandbox's refusals among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,48 +77,58 @@ def build_prompt(
 ) -> LabelPrompt:
     """Write the prompt of a task in a form.
 
+    In the `chat` form, instruction, examples and text are one message of the user's, and `opening` begins the
+    model's turn. `bos` and `eos` are the texts of the tokens that chat templates ask for.
+
     Raises `ValueError` where the form is `chat` and the model carries no usable chat template.
     """
     words = task.name.replace("_", " ")
     opening = form.opening.replace("{task}", words).replace("{Task}", words.capitalize())
     body = _instruction(task) + "".join(_shown(task, example, opening) for example in task.examples)
-    end_text = f"\n{opening}" if opening else "\n"
-    answers = _answers(task)
+    # A multi_label task asks its questions in the place of the opening.
+    closing = opening if task.kind == "single_label" else ""
+    beginning, end = Segment(f"{body}Text:"), Segment(f"\n{closing}")
     if form.form == "plain":
-        return LabelPrompt((Segment(f"{body}Text:"),), " ", (Segment(end_text if task.kind == "single_label" else "\n"),), answers)
+        return LabelPrompt((beginning,), " ", (end,), _answers(task))
     if chat_template is None:
         raise ValueError("the model has no chat template; use prompt: {form: plain}")
     before, after = _render(chat_template, bos, eos)
-    closing = opening if task.kind == "single_label" else ""
     return LabelPrompt(
-        (*_segments(before, f"{body}Text:"),), " ", (*_segments_after(after), Segment(closing)), answers
+        (Segment(before, template=True), beginning),
+        " ",
+        (Segment(after, template=True), Segment(closing)),
+        _answers(task),
     )
 
 
 def _instruction(task: Task) -> str:
+    names = {name: spoken(name, task.label_names) for name in task.label_names}
     lines = [task.instruction.strip()]
     if any(label.description for label in task.labels):
-        for label in task.labels:
-            name = spoken(label.name, task.label_names)
-            lines.append(f"- {name}: {label.description}" if label.description else f"- {name}")
-    elif task.examples:
-        pass  # the examples show the labels; naming them again gained nothing (docs/measurements.md)
-    elif len(task.labels) <= _NAMED_LABELS:
-        lines.append("Labels: " + ", ".join(spoken(name, task.label_names) for name in task.label_names) + ".")
-    else:
-        lines.append("Labels:\n" + "\n".join(f"- {spoken(n, task.label_names)}" for n in task.label_names))
+        lines += [
+            f"- {names[label.name]}: {label.description}" if label.description else f"- {names[label.name]}"
+            for label in task.labels
+        ]
+    elif len(names) <= _NAMED_LABELS and not _examples_show_labels(task):
+        lines.append("Labels: " + ", ".join(names.values()) + ".")
+    elif not _examples_show_labels(task):
+        lines.append("Labels:\n" + "\n".join(f"- {name}" for name in names.values()))
     return "\n".join(lines) + "\n\n"
 
 
-_NAMED_LABELS = 12
+def _examples_show_labels(task: Task) -> bool:
+    # Naming the labels again gained nothing then (docs/measurements.md).
+    if task.kind == "multi_label":
+        return bool(task.examples)
+    return {example.label for example in task.examples} == set(task.label_names)
 
 
 def _shown(task: Task, example: Example, opening: str) -> str:
     text = " ".join(example.text.split())
-    if task.kind == "single_label":
-        label = example.label if isinstance(example.label, str) else example.label[0]
-        return f"Text: {text}\n{opening} {spoken(label, task.label_names)}\n\n"
     given = {example.label} if isinstance(example.label, str) else set(example.label)
+    if task.kind == "single_label":
+        (label,) = given
+        return f"Text: {text}\n{opening} {spoken(label, task.label_names)}\n\n"
     lines = [f"{_question(task, name)} {'yes' if name in given else 'no'}" for name in task.label_names]
     return f"Text: {text}\n" + "\n".join(lines) + "\n\n"
 
@@ -124,9 +146,12 @@ def _answers(task: Task) -> tuple[tuple[str, str], ...]:
 def _render(template: str, bos: str, eos: str) -> tuple[str, str]:
     """What the template puts before and after a user's message.
 
-    Templates come with the model file and are not trusted: they run in Jinja's sandbox.
+    Templates come with the model file and are not trusted: they run in Jinja's sandbox, which also limits
+    `range`.
     """
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.globals["raise_exception"] = _refuse
     try:
         text = environment.from_string(template).render(
@@ -135,21 +160,18 @@ def _render(template: str, bos: str, eos: str) -> tuple[str, str]:
             bos_token=bos,
             eos_token=eos,
         )
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        raise ValueError(f"the model's chat template cannot be used ({error}); use prompt: {{form: plain}}") from error
+    except _TEMPLATE_ERRORS as error:
+        raise ValueError(
+            f"the model's chat template cannot be used ({error}); use prompt: {{form: plain}}"
+        ) from error
     before, found, after = text.partition(_CONTENT)
-    if not found:
-        raise ValueError("the model's chat template drops the user's message; use prompt: {form: plain}")
-    return before.removeprefix(bos), after
+    if not found or _CONTENT in after:
+        problem = "repeats" if found else "drops"
+        raise ValueError(
+            f"the model's chat template {problem} the user's message; use prompt: {{form: plain}}"
+        )
+    return before, after
 
 
 def _refuse(message: str) -> None:
     raise TemplateError(message)
-
-
-def _segments(before: str, body: str) -> tuple[Segment, ...]:
-    return (Segment(before, template=True), Segment(body))
-
-
-def _segments_after(after: str) -> tuple[Segment, ...]:
-    return (Segment(after, template=True),)

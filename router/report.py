@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from router.records import Status
 
@@ -39,8 +38,7 @@ def render_report(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any
     Names, labels and texts are foreign: they are escaped, and the page forbids scripts and requests.
 
     Args:
-        summary: The contents of `summary.json`. Its `name` and the `labels` of its `calibration` entries may
-            be missing.
+        summary: The contents of `summary.json`, better still what `with_names` makes of them.
         samples: The rows of `review-*.jsonl`, least certain first.
     """
     name = summary.get("name")
@@ -67,6 +65,14 @@ def render_report(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any
     )
 
 
+def with_names(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary with the job's name and the labels of the calibrated tasks, which the manifest knows."""
+    job = manifest.get("job", {})
+    labels = {task["name"]: [label["name"] for label in task["labels"]] for task in job.get("tasks", ())}
+    calibration = [{**entry, "labels": labels.get(entry["task"])} for entry in summary.get("calibration", ())]
+    return {**summary, "name": job.get("name"), "calibration": calibration}
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -77,7 +83,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"count": _count, "money": _money, "duration": _duration}
-    environment.globals["bar"] = _bar
     return environment
 
 
@@ -98,13 +103,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
-
-
-def _bar(part: int, whole: int) -> Markup:
-    """An SVG bar as wide as its part of the whole; both are numbers, so there is nothing to escape."""
-    share = 100 * part / whole if whole else 0.0
-    text = '<svg role="img" aria-label="{0:.1f} %"><rect width="{0:.2f}%" height="100%" rx="2"/></svg>'
-    return Markup(text.format(share))  # noqa: S704 - figures only
 
 
 def _saved(fraction: float | None) -> str:

@@ -43,8 +43,11 @@ def route_row(row: Annotated) -> dict[str, Any]:
 
 
 def usage_row(row: Annotated) -> dict[str, Any]:
-    """The `usage` column; money is Decimal. `calls` says which model took which part of it, `calibration_usd`
-    how much of `usd` went into answers that only calibration used."""
+    """The `usage` column; money is Decimal.
+
+    `calls` says which model took which part of it, `calibration_usd` how much of `usd` went into answers that
+    only the calibration used.
+    """
     calls = [{"model": model, **_figures(usage)} for model, usage in sorted(row.calls.items())]
     return {**_figures(row.usage), "calibration_usd": row.calibration_usd, "calls": calls}
 

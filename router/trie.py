@@ -85,7 +85,9 @@ def build_trie(continuations: Sequence[Continuation]) -> Trie:
         for size in range(1, len(end) + 1):
             leaves[end[:size]].append(number)
     nodes = tuple(
-        Node(path[-1], len(path), tuple(leaves[path]), tuple(sorted(wanted.get(path, ())))) for path in inner if path
+        Node(path[-1], len(path), tuple(leaves[path]), tuple(sorted(wanted.get(path, ()))))
+        for path in inner
+        if path
     )
     steps = tuple(
         tuple(
@@ -107,9 +109,7 @@ def _breadth_first(children: Mapping[tuple[int, ...], set[int]]) -> list[tuple[i
     return order
 
 
-def log_probabilities(
-    logits: npt.NDArray[np.float32], tokens: Sequence[int]
-) -> npt.NDArray[np.float64]:
+def log_probabilities(logits: npt.NDArray[np.float32], tokens: Sequence[int]) -> npt.NDArray[np.float64]:
     """Log-probabilities of some tokens under the softmax of `logits`, shape (vocabulary,)."""
     peak = float(logits.max())
     total = float(np.exp(logits - np.float32(peak)).sum(dtype=np.float64))

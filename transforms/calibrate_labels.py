@@ -28,7 +28,7 @@ class PilotOutput(NamedTuple):
     """PCollection[tuple[bytes, tuple[Answer, ...]]]: by text key; they are not asked for again."""
 
 
-class AskPilot(beam.PTransform):
+class AskPilot(beam.PTransform[Any, Any]):
     """Ask the models about the sample drawn for them."""
 
     def __init__(self, handlers: Mapping[str, ModelHandler[Work, Work, Any]], models: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ def _bias(
     key: tuple[str, str], predictions: Iterable[npt.NDArray[np.float64]]
 ) -> tuple[tuple[str, str], LabelBias]:
     # Sums of floats depend on their order, and a runner promises none.
-    ordered = sorted(predictions, key=lambda prediction: tuple(prediction))
+    ordered = sorted(predictions, key=tuple)
     return key, estimate_bias(*key, ordered)
 
 

@@ -11,8 +11,11 @@ from apache_beam import pvalue
 
 from router.decide import Policy, decide
 from router.records import Annotated, DeadLetter, Work
+from transforms.read_records import whole_row
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from router.bias import LabelBias
 
 
@@ -26,53 +29,47 @@ class Decided(NamedTuple):
     ask: Mapping[str, Any]
     """PCollection[Work] by the large model that is to answer next."""
 
-    def outcomes(self) -> dict[str, Any]:
-        """The final outcomes by kind."""
-        return {"annotated": self.annotated, "dead": self.dead}
 
-
-class DecideRecords(beam.PTransform):
+class DecideRecords(beam.PTransform[Any, Any]):
     """Apply the policy to each answered record."""
 
-    def __init__(self, policy: Policy, large_models: Sequence[str], biases: pvalue.AsDict) -> None:
-        """`biases` is the side input of label biases by (model, task)."""
+    def __init__(
+        self, policy: Policy, large_models: Sequence[str], biases: pvalue.AsDict, schema: pa.Schema | None
+    ) -> None:
+        """`biases` is the side input of label biases by (model, task); `schema` is the input's."""
         super().__init__()
         self._policy = policy
+        self._schema = schema
         self._large_models = tuple(large_models)
         self._biases = biases
 
     def expand(self, work: beam.PCollection[Work]) -> Decided:
         """Wire the decision."""
-        dofn = _DecideDoFn(self._policy)
-        tags = [_asks(name) for name in self._large_models]
-        found = work | "Decide" >> beam.ParDo(dofn, self._biases).with_outputs(dofn.DEAD, *tags, main="annotated")
-        return Decided(found["annotated"], found[dofn.DEAD], {name: found[_asks(name)] for name in self._large_models})
-
-
-def _asks(name: str) -> str:
-    return f"ask:{name}"
+        dofn = _DecideDoFn(self._policy, self._schema)
+        tags = {name: f"ask:{name}" for name in self._large_models}
+        found = work | "Decide" >> beam.ParDo(dofn, self._biases, tags).with_outputs(
+            dofn.DEAD, *tags.values(), main="annotated"
+        )
+        ask = {name: found[tag] for name, tag in tags.items()}
+        return Decided(found["annotated"], found[dofn.DEAD], ask)
 
 
 class _DecideDoFn(beam.DoFn):
     DEAD = "dead"
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, schema: pa.Schema | None) -> None:
         self._policy = policy
+        self._schema = schema
 
     def process(
-        self, work: Work, biases: Mapping[tuple[str, str], LabelBias]
-    ) -> Iterator[Annotated | pvalue.TaggedOutput]:
+        self, work: Work, biases: Mapping[tuple[str, str], LabelBias], tags: Mapping[str, str]
+    ) -> Iterator[Annotated | pvalue.TaggedOutput[Any, Any]]:
         outcome = decide(work, self._policy, biases)
         if isinstance(outcome, Annotated):
             yield outcome
         elif isinstance(outcome, DeadLetter):
-            yield pvalue.TaggedOutput(self.DEAD, outcome)
-        elif outcome.ask is None:
-            raise ValueError(f"record {outcome.record.id!r} was neither decided nor sent on; this is a bug")
+            shown = whole_row(work.record.payload, self._schema)
+            yield pvalue.TaggedOutput(self.DEAD, dataclasses.replace(outcome, record=shown))
         else:
-            yield pvalue.TaggedOutput(_asks(outcome.ask), outcome)
-
-
-def answered(work: Work) -> Work:
-    """The work with its question answered: what was asked is in the answers now."""
-    return dataclasses.replace(work, ask=None)
+            # A model that was asked and did not answer is no key here: a bug must not lose a record.
+            yield pvalue.TaggedOutput(tags[outcome.ask or ""], outcome)

@@ -15,9 +15,12 @@ from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_rows import output_table
 from transforms.write_output import REVIEW_ROWS
+from transforms.write_report import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from fsspec import AbstractFileSystem
 
     from router.bias import LabelBias
     from transforms.output_rows import RowFormat
@@ -62,13 +65,15 @@ def finish_job(
     if ending.suffix == "parquet" and not tally.annotated:
         with filesystem.open(f"{folder}/annotations-00000-of-00001.parquet", "wb") as stream:
             pq.write_table(output_table([], ending.layout, types), stream)
-    _write_review(filesystem, folder, parts)
+    review = _write_review(filesystem, folder, parts)
     seconds = time.time() - ending.started
     summary = summarise(
         tally, read=read or 0, seconds=seconds, min_confidence=ending.min_confidence, large=ending.large
     )
     summary["calibration"] = [_stated(bias) for _, bias in sorted(biases.items())]
-    _write_json(filesystem, f"{folder}/state/manifest.json", {**ending.manifest, "calibration": summary["calibration"]})
+    manifest = {**ending.manifest, "calibration": summary["calibration"]}
+    _write_json(filesystem, f"{folder}/state/manifest.json", manifest)
+    write_report(filesystem, folder, summary, ending.manifest, review)
     # The summary comes last: an output that has one is whole.
     _write_json(filesystem, f"{folder}/summary.json", summary)
     for leftover in ("parts", "progress"):
@@ -82,41 +87,48 @@ def check_balance(read: int, tally: Tally) -> None:
     written = tally.annotated + tally.dead_lettered
     if read != written:
         raise LostRecordsError(
-            f"{read} records were read, but {tally.annotated} annotated and {tally.dead_lettered} dead-lettered "
-            f"(together {written}); the output was not published. If the input changed during the run, run again; "
-            "otherwise this is a bug: please report it"
+            f"{read} records were read, but {tally.annotated} annotated and {tally.dead_lettered} "
+            f"dead-lettered (together {written}); nothing was published. Run again if the input changed "
+            "meanwhile; otherwise this is a bug: please report it"
         )
 
 
-def _publish(filesystem: Any, folder: str, kind: str, suffix: str, parts: Sequence[Part]) -> None:  # noqa: ANN401 - fsspec
+def _publish(
+    filesystem: AbstractFileSystem, folder: str, kind: str, suffix: str, parts: Sequence[Part]
+) -> None:
     chosen = sorted((part for part in parts if part.kind == kind), key=lambda part: (part.first, part.path))
     for number, part in enumerate(chosen):
         filesystem.mv(part.path, f"{folder}/{kind}-{number:05d}-of-{len(chosen):05d}.{suffix}")
 
 
-def _write_review(filesystem: Any, folder: str, parts: Sequence[Part]) -> None:  # noqa: ANN401 - fsspec
-    rows = sorted((row for part in parts for row in part.review), key=lambda row: (row.confidence, row.position))
+def _write_review(filesystem: AbstractFileSystem, folder: str, parts: Sequence[Part]) -> list[bytes]:
+    rows = sorted(
+        (row for part in parts for row in part.review), key=lambda row: (row.confidence, row.position)
+    )
+    lines = [row.line for row in rows[:REVIEW_ROWS]]
     with filesystem.open(f"{folder}/review-00000-of-00001.jsonl", "wb") as stream:
-        stream.writelines(row.line for row in rows[:REVIEW_ROWS])
+        stream.writelines(lines)
+    return lines
 
 
 def _stated(bias: LabelBias) -> dict[str, Any]:
+    method = "divided by the mean prediction" if bias.usable else "none: too few records to estimate a mean"
     return {
         "model": bias.model,
         "task": bias.task,
-        "method": "divided by the mean prediction" if bias.usable else "none: too few records to estimate a mean",
+        "method": method,
         "records": bias.records,
         "mean": [round(value, 6) for value in bias.mean],
     }
 
 
-def _write_json(filesystem: Any, path: str, value: Mapping[str, Any]) -> None:  # noqa: ANN401 - fsspec
+def _write_json(filesystem: AbstractFileSystem, path: str, value: Mapping[str, Any]) -> None:
     filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
     with filesystem.open(path, "w", encoding="utf-8") as stream:
         json.dump(value, stream, ensure_ascii=False, indent=1)
         stream.write("\n")
 
 
-def job_digest(job_json: str) -> str:
-    """A short digest that changes with any word of the job file."""
-    return hashlib.sha256(job_json.encode()).hexdigest()[:16]
+def job_digest(*facts: str) -> str:
+    """A short digest that changes with any of the facts: the job file, the input's files, the models."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

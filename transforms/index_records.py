@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,7 +54,7 @@ class Sampling:
     also: tuple[str, ...] = ()
 
 
-class IndexRecords(beam.PTransform):
+class IndexRecords(beam.PTransform[Any, Any]):
     """Read every split once and index its records."""
 
     def __init__(self, reader: Reader, sampling: Sampling, state: str, *, infer_types: bool) -> None:
@@ -70,13 +70,15 @@ class IndexRecords(beam.PTransform):
         dofn = _IndexDoFn(self._reader, self._sampling, self._state, infer_types=self._infer_types)
         found = splits | "IndexSplit" >> beam.ParDo(dofn).with_outputs()
         repeated_ids = (
-            found[_IndexDoFn.IDS] | "GroupIds" >> beam.GroupByKey() | "FindRepeatedIds" >> beam.FlatMap(_repeated_ids)
+            found[_IndexDoFn.IDS]
+            | "GroupIds" >> beam.GroupByKey()
+            | "FindRepeatedIds" >> beam.FlatMap(_repeated_ids)
         )
-        refused = repeated_ids | "RefusedPositions" >> beam.Map(lambda repeat: repeat.position)
+        refused = pvalue.AsList(repeated_ids | "RefusedPositions" >> beam.Map(lambda repeat: repeat.position))
         copies = (
             found[_IndexDoFn.TEXTS]
             | "GroupTexts" >> beam.GroupByKey()
-            | "FindCopies" >> beam.FlatMap(_copies, refused=pvalue.AsList(refused))
+            | "FindCopies" >> beam.FlatMap(_copies, refused=refused)
         )
         return IndexOutput(
             read=found[_IndexDoFn.COUNTS] | "SumRead" >> beam.CombineGlobally(sum),
@@ -85,8 +87,10 @@ class IndexRecords(beam.PTransform):
             | "ByPosition" >> beam.Map(lambda repeat: (repeat.position, repeat)),
             sample=found[_IndexDoFn.SAMPLE]
             | "GroupSample" >> beam.GroupByKey()
-            | "DrawSample" >> beam.FlatMap(_draw, size=self._sampling.records),
-            types=found[_IndexDoFn.TYPES] | "MergeTypes" >> beam.CombineGlobally(_merge_types),
+            | "DrawSample" >> beam.FlatMap(_draw, self._sampling.records, refused),
+            types=found[_IndexDoFn.TYPES]
+            | "GatherTypes" >> beam.combiners.ToList()
+            | "MergeTypes" >> beam.Map(_merge_types),
         )
 
 
@@ -98,12 +102,19 @@ def _copies(bucket: tuple[int, Iterable[bytes]], refused: list[Position]) -> Ite
     return find_copies(bucket[1], frozenset(refused))
 
 
-def _draw(group: tuple[_Group, Iterable[list[tuple[bytes, Work]]]], size: int) -> list[Work]:
-    return [work for _, work in smallest_of(size, group[1])]
+def _draw(
+    group: tuple[_Group, Iterable[list[tuple[bytes, Work]]]], size: int, refused: Collection[Position]
+) -> list[Work]:
+    # A refused record will be a dead letter, which has no account that could bear what its answer cost.
+    out = frozenset(refused)
+    valid = ([(key, work) for key, work in kept if work.record.position not in out] for kept in group[1])
+    return [work for _, work in smallest_of(size, valid)]
 
 
-def _merge_types(types: Iterable[ColumnTypes]) -> ColumnTypes:
-    return sum(types, ColumnTypes())
+def _merge_types(types: Iterable[tuple[Position, ColumnTypes]]) -> ColumnTypes:
+    # In input order, because the columns' order depends on it and a runner promises none.
+    in_order = sorted(types, key=lambda entry: entry[0])
+    return sum((one for _, one in in_order), ColumnTypes())
 
 
 class _IndexDoFn(beam.DoFn):
@@ -118,7 +129,7 @@ class _IndexDoFn(beam.DoFn):
     def setup(self) -> None:
         self._note = ProgressNote(self._state)
 
-    def process(self, split: Split) -> Iterator[pvalue.TaggedOutput]:
+    def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
         ids: dict[int, bytearray] = defaultdict(bytearray)
         texts: dict[int, bytearray] = defaultdict(bytearray)
         drawn: dict[_Group, SmallestKeys[Work]] = defaultdict(lambda: SmallestKeys(self._sampling.records))
@@ -142,7 +153,7 @@ class _IndexDoFn(beam.DoFn):
                 yield from _flush(ids, texts)
         yield from _flush(ids, texts)
         yield pvalue.TaggedOutput(self.COUNTS, count)
-        yield pvalue.TaggedOutput(self.TYPES, types)
+        yield pvalue.TaggedOutput(self.TYPES, (Position(split.file, split.start), types))
         for group, kept in drawn.items():
             yield pvalue.TaggedOutput(self.SAMPLE, (group, kept.items()))
         self._note.write()
@@ -155,7 +166,7 @@ class _IndexDoFn(beam.DoFn):
                 drawn[model, record.task].offer(key, Work(sampled, dataclasses.replace(route, model=model)))
 
 
-def _flush(ids: dict[int, bytearray], texts: dict[int, bytearray]) -> Iterator[pvalue.TaggedOutput]:
+def _flush(ids: dict[int, bytearray], texts: dict[int, bytearray]) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
     for tag, buckets in ((_IndexDoFn.IDS, ids), (_IndexDoFn.TEXTS, texts)):
         for bucket, entries in buckets.items():
             yield pvalue.TaggedOutput(tag, (bucket, bytes(entries)))

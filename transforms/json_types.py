@@ -38,6 +38,8 @@ _EXACT_IN_FLOAT = range(-(2**53), 2**53 + 1)
 _INT64 = range(-(2**63), 2**63)
 # An object with more keys than this is a map from names to values, not a record with fields.
 _MOST_FIELDS = 200
+# Parquet's readers walk nested types by recursion.
+_MOST_LEVELS = 20
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,18 @@ def observe_line(types: ColumnTypes, line: bytes) -> ColumnTypes:
     return types + ColumnTypes(seen)
 
 
-def shape_of(value: object) -> Shape:
-    """The shape of a JSON value."""
+def shape_of(value: object, levels: int = _MOST_LEVELS) -> Shape:
+    """The shape of a JSON value; what is nested deeper than `levels` is `json`."""
     if type(value) in _SCALARS:
         return _SCALARS[type(value)]
     if isinstance(value, int):
         return "int" if value in _EXACT_IN_FLOAT else "long" if value in _INT64 else "json"
+    if not levels:
+        return "json"
     if isinstance(value, list):
-        return ("list", functools.reduce(merge, map(shape_of, value), "null"))
+        return ("list", functools.reduce(merge, (shape_of(item, levels - 1) for item in value), "null"))
     if isinstance(value, dict):
-        return _struct({name: shape_of(item) for name, item in value.items()})
+        return _struct({name: shape_of(item, levels - 1) for name, item in value.items()})
     raise TypeError(f"{type(value).__name__} is no type of JSON's")
 
 

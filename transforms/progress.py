@@ -5,6 +5,7 @@ Every worker process overwrites a small file of its own in the output's state fo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
@@ -56,10 +57,8 @@ def read_progress(state: str) -> Mapping[str, int]:
     except FileNotFoundError:
         return total
     for name in names:
-        try:
+        with contextlib.suppress(ValueError, FileNotFoundError):
             total.update(json.loads(filesystem.cat_file(name)))
-        except (ValueError, FileNotFoundError):
-            continue
     return total
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam import pvalue
@@ -13,7 +14,7 @@ from apache_beam import pvalue
 from router.decide import ask_next
 from router.identity import text_key
 from router.language import identify_language
-from router.records import Annotation, Annotated, DeadLetter, Position, Reason, Record, Route, Status, Usage, Work
+from router.records import DeadLetter, Position, Reason, Record, Work
 from router.repeats import Repeat, Role
 from router.rules import choose_model
 from router.validation import Rules, validate
@@ -21,15 +22,12 @@ from transforms.payload import json_row
 from transforms.reading import Split, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     import pyarrow as pa
 
     from router.job import Job
     from router.records import Answer
 
     Repeats = Mapping[Position, Repeat]
-    Outcomes = Mapping[bytes, Annotated | DeadLetter]
     Pilot = Mapping[bytes, tuple[Answer, ...]]
 
 DEAD = "dead"
@@ -56,10 +54,11 @@ def read_validated(split: Split, reader: Reader, *, with_payload: bool) -> Itera
         if isinstance(row, DeadLetter):
             yield row
         else:
-            yield validate(row, rules, functools.partial(_whole_row, row.payload, reader.schema))
+            yield validate(row, rules, functools.partial(whole_row, row.payload, reader.schema))
 
 
-def _whole_row(payload: bytes, schema: pa.Schema | None) -> str | None:
+def whole_row(payload: bytes, schema: pa.Schema | None) -> str | None:
+    """An input row as JSON text, for dead letters; None where the payload was not read."""
     if not payload:
         return None
     return payload.decode() if schema is None else json_row(payload, schema)
@@ -86,14 +85,16 @@ class ReadRecords(beam.DoFn):
         """Take plain data only."""
         self._reader = reader
 
-    def process(self, split: Split, repeats: Repeats, pilot: Pilot) -> Iterator[Work | pvalue.TaggedOutput]:
+    def process(
+        self, split: Split, repeats: Repeats, pilot: Pilot
+    ) -> Iterator[Work | pvalue.TaggedOutput[Any, Any]]:
         """Read one split; `repeats` and `pilot` are side inputs by position and by text key."""
         for row in read_validated(split, self._reader, with_payload=True):
             repeat = repeats.get(row.position)
             if isinstance(row, DeadLetter):
                 yield pvalue.TaggedOutput(DEAD, row)
             elif repeat is not None and repeat.role is Role.SAME_ID:
-                yield pvalue.TaggedOutput(DEAD, _same_id(row))
+                yield pvalue.TaggedOutput(DEAD, self._same_id(row))
             elif repeat is None or repeat.role is Role.ORIGINAL:
                 yield self._start(row, pilot)
 
@@ -102,79 +103,12 @@ class ReadRecords(beam.DoFn):
         given = pilot.get(text_key(record.text, record.task), ())
         return ask_next(Work(record, route, pilot=given), route.model)
 
-
-def _same_id(record: Record) -> DeadLetter:
-    return DeadLetter(
-        record.position,
-        record.id,
-        Reason.DUPLICATE_ID,
-        f"id {record.id!r} was seen before; ids must be unique",
-        "deduplicate",
-        record.text,
-    )
-
-
-class ReadCopies(beam.DoFn):
-    """Splits to the annotated copies in them: each takes over what was said of the first record like it."""
-
-    def __init__(self, reader: Reader) -> None:
-        """Take plain data only."""
-        self._reader = reader
-
-    def process(
-        self, split: Split, repeats: Repeats, outcomes: Outcomes
-    ) -> Iterator[Annotated | pvalue.TaggedOutput]:
-        """Read one split again, if it holds copies; `outcomes` is a side input by text key."""
-        copies = {
-            position: repeat
-            for position, repeat in repeats.items()
-            if repeat.role is Role.COPY and holds(split, position)
-        }
-        if not copies:
-            return
-        for row in read_validated(split, self._reader, with_payload=True):
-            repeat = copies.get(row.position)
-            if repeat is None or isinstance(row, DeadLetter):
-                continue
-            record = row
-            if self._reader.job.input.id is None:
-                record = dataclasses.replace(row, id=f"{row.id}-{repeat.rank + 1}")
-            outcome = share_outcome(record, outcomes[repeat.key])
-            yield pvalue.TaggedOutput(DEAD, outcome) if isinstance(outcome, DeadLetter) else outcome
-
-
-def holds(split: Split, position: Position) -> bool:
-    """Whether a position may be in a split."""
-    if split.file != position.file:
-        return False
-    if split.kind == "jsonl":
-        return position.offset >= split.start and (split.stop is None or position.offset < split.stop)
-    return position.offset >= split.first_row and (split.rows is None or position.offset < split.first_row + split.rows)
-
-
-def share_outcome(record: Record, outcome: Annotated | DeadLetter) -> Annotated | DeadLetter:
-    """What becomes of a copy: the original's labels at no cost, or the original's dead letter."""
-    if isinstance(outcome, DeadLetter):
-        detail = f"same text as {outcome.id!r}: {outcome.detail}"
-        return dataclasses.replace(outcome, position=record.position, id=record.id, detail=detail)
-    annotation: Annotation = dataclasses.replace(
-        outcome.annotation, status=Status.DUPLICATE, reason=f"same text as {outcome.record.id}"
-    )
-    route: Route = outcome.route
-    return Annotated(record, annotation, route, Usage())
-
-
-class SharedOutcomes(beam.DoFn):
-    """Outcomes of records that have copies, keyed by text: what `ReadCopies` needs to know."""
-
-    def process(
-        self, outcome: Annotated | DeadLetter, repeats: Repeats
-    ) -> Iterator[tuple[bytes, Annotated | DeadLetter]]:
-        """Let the originals through, without their payload."""
-        position = outcome.position if isinstance(outcome, DeadLetter) else outcome.record.position
-        repeat = repeats.get(position)
-        if repeat is None or repeat.role is not Role.ORIGINAL:
-            return
-        if isinstance(outcome, Annotated):
-            outcome = dataclasses.replace(outcome, record=dataclasses.replace(outcome.record, payload=b""))
-        yield repeat.key, outcome
+    def _same_id(self, record: Record) -> DeadLetter:
+        return DeadLetter(
+            record.position,
+            record.id,
+            Reason.DUPLICATE_ID,
+            f"id {record.id!r} was seen before; ids must be unique",
+            "deduplicate",
+            whole_row(record.payload, self._reader.schema),
+        )

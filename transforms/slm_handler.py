@@ -17,7 +17,7 @@ from router.prices import local_cost
 from router.prompts import build_prompt
 from router.records import Answer, Failure, Usage, Work
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import EngineError, LlamaModel
+from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
 
 if TYPE_CHECKING:
@@ -51,10 +51,16 @@ class LocalScorer:
         self._lock = threading.Lock()
 
     def score(self, task: str, text: str) -> tuple[LabelScores, Usage]:
-        """Label probabilities of a text; see `LabelScorer.score`."""
+        """Label probabilities of a text; see `LabelScorer.score`.
+
+        `EngineError` is about this text. What would go wrong with every text of the task is a `ValueError`.
+        """
         with self._lock:
             if task not in self._scorers:
-                self._scorers[task] = self.open_scorer(task)
+                try:
+                    self._scorers[task] = self.open_scorer(task)
+                except EngineError as error:
+                    raise ModelFileError(f"models.{self._local.name}: {error}") from error
             return self._scorers[task].score(text)
 
     def open_scorer(self, task: str) -> LabelScorer:
@@ -128,4 +134,4 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalScorer]):
 
     def get_num_bytes(self, batch: Sequence[Work]) -> int:
         """Bytes of text in a batch."""
-        return sum(len(work.record.text.encode()) for work in batch)
+        return sum(len(work.record.text.encode("utf-8", "surrogatepass")) for work in batch)

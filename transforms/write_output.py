@@ -116,7 +116,7 @@ class _WriteDoFn(beam.DoFn):
         part.stream.close()
         review = tuple(row for _, _, row in sorted(part.review, reverse=True))
         done = Part(part.kind, part.path, part.first, part.tally, review)
-        yield WindowedValue(done, GlobalWindow().max_timestamp(), [GlobalWindow()])
+        yield WindowedValue(done, GlobalWindow().max_timestamp(), (GlobalWindow(),))
 
 
 class WriteAnnotations(_WriteDoFn):

@@ -1,0 +1,83 @@
+"""Local models that answer at once from what the text says, in place of a model of a few hundred megabytes.
+
+A text steers its own answer: `"great =positive:0.9"` gives the label `positive` a probability of .9 and shares
+the rest among the other labels; in a multi_label task each `=LABEL:P` sets that label's own probability and the
+others get .1. `!engine` makes the engine fail on the record. A model's own part of the steering stands after
+its name, `small=positive:0.6 large=negative:0.9`, and is heeded by that model only.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from router.records import LabelScores, Usage
+from transforms.llama_adapter import EngineError
+from transforms.slm_handler import LlamaCppModelHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from router.job import Task
+    from transforms.slm_handler import LocalModel
+
+INPUT_TOKENS = 10
+CACHED_TOKENS = 6
+SECONDS = 0.5
+"""What every record takes, so that at 3.6 dollars an hour it costs 0.0005 dollars."""
+
+_STEERED = re.compile(r"(\w*)=(\w+):([0-9.]+)")
+
+
+@dataclass
+class FakeScorer:
+    """Stands in for `LocalScorer`."""
+
+    name: str
+    tasks: Mapping[str, Task]
+    asked: int = 0
+
+    def score(self, task: str, text: str) -> tuple[LabelScores, Usage]:
+        """Probabilities as the text says."""
+        self.asked += 1
+        if "!engine" in text:
+            raise EngineError("llama.cpp failed on this batch")
+        wanted = self.tasks[task]
+        steered = {
+            label: float(value)
+            for model, label, value in _STEERED.findall(text)
+            if model in ("", self.name) and label in wanted.label_names
+        }
+        usage = Usage(INPUT_TOKENS, CACHED_TOKENS, 0, SECONDS)
+        return LabelScores(_probabilities(wanted, steered)), usage
+
+
+def _probabilities(task: Task, steered: Mapping[str, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    names = task.label_names
+    if task.kind == "multi_label":
+        return np.array([steered.get(name, 0.1) for name in names], dtype=np.float64)
+    rest = (1.0 - sum(steered.values())) / max(1, len(names) - len(steered))
+    return np.array([steered.get(name, rest) for name in names], dtype=np.float64)
+
+
+class FakeHandler(LlamaCppModelHandler):
+    """The project's own handler with a fake scorer: all but the engine is real."""
+
+    def load_model(self) -> FakeScorer:  # type: ignore[override]  # it stands in for the real one
+        return FakeScorer(self._local.name, self._tasks)
+
+
+def fake_handler(local: LocalModel, tasks: Mapping[str, Task]) -> FakeHandler:
+    """Take the place of `LlamaCppModelHandler` in `pipelines.prepare`."""
+    return FakeHandler(local, tasks)
+
+
+def gguf_file(folder: pathlib.Path, name: str = "model.gguf") -> pathlib.Path:
+    """A file that begins as a model does, which is all that is looked at before a model is loaded."""
+    path = folder / name
+    path.write_bytes(b"GGUF" + bytes(64))
+    return path

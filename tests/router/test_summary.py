@@ -1,0 +1,156 @@
+"""Totals over records, and the contents of summary.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+
+from router.records import Annotated, Annotation, DeadLetter, Position, Reason, Route, Status, Usage
+from router.summary import Tally, estimate_baseline, summarise, tally_annotated, tally_dead, write_money
+from tests.router.work_examples import record
+
+KEPT = Usage(10, 6, 0, 0.5, Decimal("0.001"))
+ASKED = Usage(100, 40, 5, 1.5, Decimal("0.02"))
+
+
+def row(
+    model: str, status: Status, *, calibration: str = "0", **calls: Usage
+) -> Annotated:
+    """An annotated record with its account."""
+    said = Annotation("mood", ("good",), 0.9, (("good", 0.9),), model, status, "because")
+    total = sum(calls.values(), Usage())
+    return Annotated(record(), said, Route("en", "mood", "small", None), total, calls, Decimal(calibration))
+
+
+ROWS = [
+    row("small", Status.KEPT, small=KEPT),
+    row("small", Status.KEPT, calibration="0.02", small=KEPT, big=ASKED),
+    row("big", Status.ESCALATED, small=KEPT, big=ASKED),
+    row("small", Status.DUPLICATE),
+]
+
+
+def letter(reason: Reason) -> DeadLetter:
+    """A dead letter."""
+    return DeadLetter(Position(0, 0), None, reason, "because", "read", None)
+
+
+def test_annotated_records_are_added_up() -> None:
+    """Four records, three calls of the small model and two of the large one."""
+    found = tally_annotated(ROWS)
+
+    assert (found.annotated, found.dead_lettered) == (4, 0)
+    assert found.usage == Usage(230, 98, 10, 4.5, Decimal("0.043"))
+    assert found.calibration_usd == Decimal("0.02")
+    assert found.answered_by == {"small": 3, "big": 1}
+    assert found.status == {"kept": 2, "escalated": 1, "duplicate": 1}
+    assert found.calls == {"small": 3, "big": 2}
+    assert found.usd_by_model == {"small": Decimal("0.003"), "big": Decimal("0.04")}
+
+
+def test_dead_letters_are_counted_by_reason() -> None:
+    """Each has exactly one."""
+    found = tally_dead([letter(Reason.EMPTY_TEXT), letter(Reason.EMPTY_TEXT), letter(Reason.INVALID_JSON)])
+
+    assert found == Tally(dead_lettered=3, reasons=Counter(empty_text=2, invalid_json=1))
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_tallies_add_up_wherever_the_records_were_written(cut: int) -> None:
+    """The sum over two files is that over all records."""
+    assert tally_annotated(ROWS[:cut]) + tally_annotated(ROWS[cut:]) == tally_annotated(ROWS)
+
+
+def test_many_tiny_costs_add_up_exactly() -> None:
+    """A million times the smallest amount is a millionth of a dollar, not nearly that."""
+    tiny = Tally(usage=Usage(usd=Decimal("0.000000000001")), usd_by_model={"m": Decimal("0.000000000001")})
+    total = Tally()
+    for _ in range(1000):
+        total += tiny
+
+    assert total.usage.usd == Decimal("0.000000001")
+    assert total.usd_by_model == {"m": Decimal("0.000000001")}
+
+
+def test_the_baseline_is_the_mean_cost_of_a_record_times_all() -> None:
+    """Two records cost .04 at the large model, so four would have cost .08."""
+    found = estimate_baseline(tally_annotated(ROWS), "big")
+
+    assert (found.usd, found.basis) == (Decimal("0.08"), "mean of 2 records that big was asked about")
+
+
+@pytest.mark.parametrize(
+    ("large", "basis"),
+    [
+        (None, "no large model is named (routing.escalate_to)"),
+        ("other", "other was not asked, so its cost per record is not known"),
+    ],
+)
+def test_without_calls_the_baseline_is_unknown(large: str | None, basis: str) -> None:
+    """Unknown is not zero."""
+    found = estimate_baseline(tally_annotated(ROWS), large)
+
+    assert (found.usd, found.basis) == (None, basis)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0.000000"),
+        ("0E-12", "0.000000"),
+        ("5", "5.000000"),
+        ("1E+3", "1000.000000"),
+        ("0.1", "0.100000"),
+        ("0.000000000001", "0.000000000001"),
+        ("12.3400000000", "12.340000"),
+        ("123456789012.123456789012", "123456789012.123456789012"),
+        ("-0.5", "-0.500000"),
+    ],
+)
+def test_money_is_plain_decimal_text(value: str, text: str) -> None:
+    """At least six places, never an exponent, and nothing is cut off."""
+    assert write_money(Decimal(value)) == text
+
+
+def test_the_summary_of_a_job() -> None:
+    """Every key that readers may rely on."""
+    tally = tally_annotated(ROWS) + tally_dead([letter(Reason.EMPTY_TEXT)])
+
+    assert summarise(tally, read=5, seconds=8.0, min_confidence=0.8, large="big") == {
+        "records": {"read": 5, "annotated": 4, "dead_lettered": 1, "duplicates": 1},
+        "answered_by": {"big": 1, "small": 3},
+        "status": {
+            "kept": 2,
+            "escalated": 1,
+            "routed": 0,
+            "duplicate": 1,
+            "over_budget": 0,
+            "llm_unavailable": 0,
+            "llm_unusable": 0,
+        },
+        "dead_letters": {"empty_text": 1},
+        "cost_usd": {
+            "total": "0.043000",
+            "by_model": {"big": "0.040000", "small": "0.003000"},
+            "calibration": "0.020000",
+            "baseline_all_llm": "0.080000",
+            "baseline_basis": "mean of 2 records that big was asked about",
+            "saved_fraction": pytest.approx(0.4625),
+        },
+        "tokens": {"input": 230, "cached": 98, "output": 10},
+        "gate": {"threshold": 0.8, "certified": False, "target": None, "delta": None},
+        "seconds": 8.0,
+        "records_per_second": 0.5,
+    }
+
+
+def test_the_summary_of_nothing() -> None:
+    """An empty input divides by nothing."""
+    found = summarise(Tally(), read=0, seconds=0.0, min_confidence=0.5, large="big")
+
+    assert found["records"] == {"read": 0, "annotated": 0, "dead_lettered": 0, "duplicates": 0}
+    assert (found["cost_usd"]["total"], found["cost_usd"]["baseline_all_llm"]) == ("0.000000", None)
+    assert found["cost_usd"]["saved_fraction"] is None
+    assert found["records_per_second"] == 0.0

@@ -1,0 +1,157 @@
+"""The end of a job: nothing lost, files named, sums written."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from router.bias import LabelBias
+from router.records import DeadLetter, Position, Reason
+from tests.transforms.rows_examples import annotated
+from tests.transforms.test_write_output import LAYOUT, TYPES, bundle
+from transforms.finish_job import Ending, LostRecordsError, check_balance, finish_job, job_digest
+from transforms.json_types import ColumnTypes
+from transforms.output_rows import RowFormat
+from transforms.write_output import WriteAnnotations, WriteDeadLetters
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from transforms.write_output import Part
+
+BIASES = {
+    ("small", "mood"): LabelBias("small", "mood", (0.25, 0.75), 20),
+    ("other", "mood"): LabelBias("other", "mood", (0.5, 0.5), 19),
+}
+
+
+def ending(output: pathlib.Path, suffix: str = "jsonl") -> Ending:
+    """What the last stage knows of the job."""
+    return Ending(str(output), suffix, LAYOUT, 0.0, 0.8, None, {"job_digest": "abc"})
+
+
+def parts_of(output: pathlib.Path) -> list[Part]:
+    """Two files of annotations, the later one first, and one of dead letters: five records."""
+    state = str(output / "state")
+    writer, dead = WriteAnnotations(state, LAYOUT, "jsonl"), WriteDeadLetters(state)
+    writer.setup()
+    dead.setup()
+    letter = DeadLetter(Position(0, 4), None, Reason.EMPTY_TEXT, "blank", "validate", None)
+    rows = [
+        annotated(b'{"id": %d}' % offset, name=f"r{offset}", position=Position(0, offset), confidence=confidence)
+        for offset, confidence in ((2, 0.7), (3, 0.6), (0, 0.9), (1, 0.5))
+    ]
+    return [
+        *bundle(writer, [(row, TYPES) for row in rows[:2]]),
+        *bundle(writer, [(row, TYPES) for row in rows[2:]]),
+        *bundle(dead, [(letter,)]),
+    ]
+
+
+def test_files_get_their_names_in_input_order(tmp_path: pathlib.Path) -> None:
+    """The state folder keeps the manifest only."""
+    finish_job(None, parts_of(tmp_path), 5, BIASES, TYPES, ending(tmp_path))
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
+        "annotations-00000-of-00002.jsonl",
+        "annotations-00001-of-00002.jsonl",
+        "dead_letters-00000-of-00001.jsonl",
+        "report.html",
+        "review-00000-of-00001.jsonl",
+        "state/manifest.json",
+        "summary.json",
+    ]
+    assert not (tmp_path / "state" / "parts").exists()
+    assert not (tmp_path / "state" / "progress").exists()
+    lines = [
+        line
+        for name in ("annotations-00000-of-00002.jsonl", "annotations-00001-of-00002.jsonl")
+        for line in (tmp_path / name).read_text().splitlines()
+    ]
+    assert [json.loads(line)["id"] for line in lines] == [0, 1, 2, 3]
+
+
+def test_the_review_file_takes_the_least_certain_of_all_files(tmp_path: pathlib.Path) -> None:
+    """Least certain first."""
+    finish_job(None, parts_of(tmp_path), 5, {}, TYPES, ending(tmp_path))
+
+    lines = (tmp_path / "review-00000-of-00001.jsonl").read_text().splitlines()
+    assert [json.loads(line)["data"]["id"] for line in lines] == ["r1", "r3", "r2", "r0"]
+
+
+def test_the_summary_is_returned_and_written(tmp_path: pathlib.Path) -> None:
+    """With the calibration: which means were divided by, and which were too thin to be."""
+    summary = finish_job(None, parts_of(tmp_path), 5, BIASES, TYPES, ending(tmp_path))
+
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert summary["records"] == {"read": 5, "annotated": 4, "dead_lettered": 1, "duplicates": 0}
+    assert summary["cost_usd"]["total"] == "0.002000"
+    assert summary["calibration"] == [
+        {
+            "model": "other",
+            "task": "mood",
+            "method": "none: too few records to estimate a mean",
+            "records": 19,
+            "mean": [0.5, 0.5],
+        },
+        {
+            "model": "small",
+            "task": "mood",
+            "method": "divided by the mean prediction",
+            "records": 20,
+            "mean": [0.25, 0.75],
+        },
+    ]
+    manifest = json.loads((tmp_path / "state" / "manifest.json").read_text())
+    assert manifest == {"job_digest": "abc", "calibration": summary["calibration"]}
+
+
+@pytest.mark.parametrize("read", [4, 6])
+def test_a_lost_record_stops_the_job_before_anything_is_published(tmp_path: pathlib.Path, read: int) -> None:
+    """So does one too many."""
+    parts = parts_of(tmp_path)
+
+    with pytest.raises(LostRecordsError, match=rf"{read} records were read, but 4 annotated and 1 dead-lett"):
+        finish_job(None, parts, read, BIASES, TYPES, ending(tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_files_that_no_finished_bundle_names_are_not_published(tmp_path: pathlib.Path) -> None:
+    """A bundle that was tried twice leaves a file behind."""
+    parts = parts_of(tmp_path)
+    (tmp_path / "state" / "parts" / "annotations-leftover.jsonl").write_text('{"id": 99}\n')
+
+    finish_job(None, parts, 5, BIASES, TYPES, ending(tmp_path))
+
+    assert len(list(tmp_path.glob("annotations-*"))) == 2
+    assert not (tmp_path / "state" / "parts").exists()
+
+
+def test_a_job_without_annotations_still_writes_a_parquet_file(tmp_path: pathlib.Path) -> None:
+    """With every column and no row, so that whoever reads the folder finds a table."""
+    layout = RowFormat(pa.schema([("text", pa.string())]), frozenset(), single_label=True, adds_id=False)
+    last = Ending(str(tmp_path), "parquet", layout, 0.0, 0.8, None, {})
+
+    summary = finish_job(None, [], 0, {}, ColumnTypes(), last)
+
+    table = pq.read_table(tmp_path / "annotations-00000-of-00001.parquet")
+    assert (table.num_rows, table.column_names) == (0, ["text", "annotation", "route", "usage"])
+    assert summary["records"]["read"] == 0
+
+
+def test_the_balance_of_nothing_is_even() -> None:
+    """An empty input loses nothing."""
+    from router.summary import Tally  # noqa: PLC0415
+
+    check_balance(0, Tally())
+
+
+def test_a_digest_tells_facts_apart() -> None:
+    """Also where their texts joined would be the same."""
+    assert job_digest("a", "b") == job_digest("a", "b")
+    assert len({job_digest("a", "b"), job_digest("ab"), job_digest("a", "c"), job_digest("", "ab")}) == 4
