@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from pipelines.annotate import Plan
 
 _LOCAL = ("directrunner", "fnapirunner")
-# A worker's exception reaches the driver as text: tracebacks, each ended by "Class: message [while …]".
-_ERROR_LINE = re.compile(
-    r"^(?:[\w.]+\.)?(\w+(?:Error|Stop|Exception)): (.*?)(?: \[while running '(.*?)'\])?$", re.MULTILINE
-)
+# The text of an exception is tracebacks, each ended by a line "module.Class: message".
+_ERROR_LINE = re.compile(r"^(?:[\w.]+\.)?(\w+): (.*)$", re.MULTILINE)
+_STAGE = re.compile(r" \[while running '(.*?)'\]")
 _OWN_ERRORS = ("LlmStop", "ModelFileError", "EngineError", "InputError", "LostRecordsError")
 _STRAY = "arguments_that_are_no_options"
 
@@ -91,7 +90,7 @@ def run_plan(plan: Plan, options: PipelineOptions) -> None:
     build_pipeline(pipeline, plan)
     try:
         pipeline.run().wait_until_finish()
-    except (RuntimeError, OSError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
 
 
@@ -105,11 +104,14 @@ def _local_runner(options: PipelineOptions) -> PipelineRunner:
 
 def cause_of(error: BaseException) -> str:
     """The line that matters in a worker's error: what this project raised, else what was raised last."""
-    found: list[tuple[str, str, str]] = _ERROR_LINE.findall(str(error))
-    own = [message for kind, message, _ in found if kind in _OWN_ERRORS]
+    # From a worker in this process the exception comes as it is, from another one as text.
+    text = str(error.args[0]) if error.args else ""
+    if not text.startswith("Traceback "):
+        text = f"{type(error).__name__}: {text}"
+    stage = _STAGE.search(text)
+    found: list[tuple[str, str]] = _ERROR_LINE.findall(_STAGE.sub("", text))
+    own = [message for kind, message in found if kind in _OWN_ERRORS]
     if own:
         return own[0]
-    if found:
-        kind, message, stage = found[-1]
-        return f"{kind}: {message}" + (f" (in {stage})" if stage else "")
-    return str(error).strip().rpartition("\n")[2] or type(error).__name__
+    line = ": ".join(found[-1]) if found else text.strip().rpartition("\n")[2]
+    return line + (f" (in {stage[1]})" if stage else "")

@@ -6,6 +6,7 @@ Only digests travel between workers, so its memory does not follow the size of t
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _BUCKETS = 64
 _FLUSH_ENTRIES = 65_536
+# Twice as many records are drawn as are wanted, because some may be refused later for a repeated id.
+_SPARE = 2
 _Group = tuple[str, str]
 
 
@@ -107,8 +110,12 @@ def _draw(
 ) -> list[Work]:
     # A refused record will be a dead letter, which has no account that could bear what its answer cost.
     out = frozenset(refused)
-    valid = ([(key, work) for key, work in kept if work.record.position not in out] for kept in group[1])
-    return [work for _, work in smallest_of(size, valid)]
+    drawn = (work for _, work in smallest_of(_SPARE * size, group[1], _place))
+    return list(itertools.islice((work for work in drawn if work.record.position not in out), size))
+
+
+def _place(work: Work) -> Position:
+    return work.record.position
 
 
 def _merge_types(types: Iterable[tuple[Position, ColumnTypes]]) -> ColumnTypes:

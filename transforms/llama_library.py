@@ -46,7 +46,7 @@ class LogTail:
 
     def _receive(self, level: int, text: bytes, _data: object) -> None:
         if level == _ERROR_LEVEL:
-            self._lines.append(text.decode("utf-8", "replace").strip())
+            self._lines.append(" ".join(text.decode("utf-8", "replace").split()))
 
     def last(self) -> str:
         """The complaints since the last call, which are forgotten then."""

@@ -155,7 +155,9 @@ class WriteAnnotations(_WriteDoFn):
         said, position = row.annotation, row.record.position
         if said.confidence is None or said.status.value == "duplicate":
             return
-        order = (position.file << 64) | position.offset
+        # The heap's first is the next to go: the most certain row, and the last in the input among equals, so
+        # that the rows do not depend on how the input was split.
+        order = -((position.file << 64) | position.offset)
         if len(part.review) == REVIEW_ROWS and (-said.confidence, order) <= part.review[0][:2]:
             return
         item = (-said.confidence, order, ReviewRow(said.confidence, position, _review_line(row)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import transforms.label_scorer
-from router.job import Label, Task
+from router.job import Task
 from router.prompts import LabelPrompt, PromptForm, Segment, build_prompt
 from tests.models import (
     GEMMA,
@@ -21,7 +21,7 @@ from tests.models import (
     slow_log_probability,
 )
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import EngineError
+from transforms.llama_adapter import ContextConfig, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,6 @@ SHARED_FIRST = [" card payment declined", " card payment fee", " card arrival", 
 ONE_BEGINS_ANOTHER = [" card", " card payment", " card payment fee", " money"]
 
 
-@MODELS
 @pytest.mark.parametrize(
     ("answers", "ends"),
     [
@@ -86,9 +85,9 @@ ONE_BEGINS_ANOTHER = [" card", " card payment", " card payment fee", " money"]
         pytest.param(ONE_BEGINS_ANOTHER, [" card", " card payment"], id="one begins another"),
     ],
 )
-def test_scores_equal_the_slow_computation(package: str, answers: list[str], ends: list[str]) -> None:
+def test_scores_equal_the_slow_computation(answers: list[str], ends: list[str]) -> None:
     """A label's probability is that of its tokens after the prompt, among the labels."""
-    model = exact_model(package)
+    model = exact_model()
     scorer = scorer_of(model, answers)
 
     found = probabilities(scorer.score(TEXT))
@@ -98,9 +97,23 @@ def test_scores_equal_the_slow_computation(package: str, answers: list[str], end
     scorer.close()
 
 
+@MODELS
+def test_quantised_models_come_close(package: str) -> None:
+    """What is left of the difference is the rounding inside of them (see `exact_model`)."""
+    model = real_model(package)
+    scorer = scorer_of(model, ONE_BEGINS_ANOTHER)
+
+    found = probabilities(scorer.score(TEXT))
+
+    ends = [" card", " card payment"]
+    expected = scored_slowly(model, short_prompt(ONE_BEGINS_ANOTHER), TEXT, ends)
+    assert found == pytest.approx(expected, abs=0.03)
+    scorer.close()
+
+
 def test_many_labels_equal_the_slow_computation() -> None:
     """With 42 labels, more than one batch of the tree is evaluated."""
-    model = real_model(SMOLLM2)
+    model = exact_model()
     objects = ["card", "cash", "transfer", "balance", "account", "refund", "pin"]
     answers = [
         f" {one} {what}" for one in objects for what in ("lost", "fee", "limit", "help", "delay", "error")
@@ -117,7 +130,7 @@ def test_many_labels_equal_the_slow_computation() -> None:
 @pytest.mark.parametrize("limit", [2, 3, 4])
 def test_more_branches_than_sequences(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """Branches that the context has no sequence for are evaluated after the others, with the same result."""
-    model = real_model(SMOLLM2)
+    model = exact_model()
     answers = [" card payment declined", " card payment fee", " cash now", " money back please", " card"]
     plain = scorer_of(model, answers)
     expected = probabilities(plain.score(TEXT))
@@ -133,7 +146,7 @@ def test_more_branches_than_sequences(monkeypatch: pytest.MonkeyPatch, limit: in
 
 def test_the_whole_way_from_a_task() -> None:
     """A task in the chat form, scored as its prompt is written; the template's own tokens act."""
-    model = real_model(SMOLLM2)
+    model = exact_model()
     task = task_of(["complaint", "praise", "praise of staff"])
     prompt = build_prompt(task, PromptForm("chat", "The {task} is"), chat_template=model.chat_template)
     scorer = LabelScorer(model, task, prompt, ScorerConfig())
@@ -144,10 +157,9 @@ def test_the_whole_way_from_a_task() -> None:
     scorer.close()
 
 
-@MODELS
-def test_each_label_of_many_has_its_own_yes(package: str) -> None:
+def test_each_label_of_many_has_its_own_yes() -> None:
     """multi_label: the share of yes after the label's question, whatever the other labels are."""
-    model = exact_model(package)
+    model = exact_model()
     answers = tuple((f"Is it {name}?", word) for name in ("price", "delivery") for word in (" no", " yes"))
     prompt = LabelPrompt((Segment("Text:"),), " ", (Segment("\n"),), answers)
     scorer = LabelScorer(model, task_of(["price", "delivery"], "multi_label"), prompt, ScorerConfig())
@@ -253,29 +265,27 @@ def test_begin_token_stands_once() -> None:
         scorer.close()
 
 
-@MODELS
-def test_features(package: str) -> None:
+def test_features() -> None:
     """1,024 fixed logits after the prompt: the same for the same text, whatever the labels are."""
-    model = real_model(package)
+    model = exact_model()
     scorer, other = scorer_of(model, SINGLE_TOKEN), scorer_of(model, SHARED_FIRST)
 
     first, again, others = (one.score(TEXT)[0].features for one in (scorer, scorer, other))
     different = scorer.score("Something else.")[0].features
 
+    context = model.open_context(ContextConfig(tokens=512))
+    logits = context.decode_run(prompt_tokens(model, short_prompt(SINGLE_TOKEN), TEXT), 0, want_last=True)
+
     assert first is not None
-    assert again is not None
-    assert others is not None
-    assert different is not None
+    assert logits is not None
     assert (first.shape, first.dtype) == ((1024,), np.float32)
+    assert first == pytest.approx(logits[scorer._feature_tokens], abs=1e-3)
     assert first == pytest.approx(again, abs=1e-3)
     assert first == pytest.approx(others, abs=1e-3)
     assert np.abs(first - different).max() > 0.1
-    scorer._context.decode_run(prompt_tokens(model, short_prompt(SINGLE_TOKEN), TEXT), 100, want_last=False)
-    tokens = scorer._feature_tokens
-    assert tokens.tolist() == sorted(set(tokens.tolist()))
-    assert tokens.tolist() == other._feature_tokens.tolist()
-    scorer.close()
-    other.close()
+    assert scorer._feature_tokens.tolist() == sorted(set(other._feature_tokens.tolist()))
+    for one in (scorer, other, context):
+        one.close()
 
 
 HOSTILE = [
@@ -343,14 +353,14 @@ def test_a_long_text_is_scored_in_parts() -> None:
     """Parts end with sentences, fit the room, lose nothing, and count by their tokens."""
     model = real_model(SMOLLM2)
     prompt = short_prompt(SHARED_FIRST)
-    scorer = LabelScorer(model, task_of(SHARED_FIRST), prompt, ScorerConfig(context=300))
-    sentences = [f"Card number {number} has not arrived yet. " for number in range(60)]
+    scorer = LabelScorer(model, task_of(SHARED_FIRST), prompt, ScorerConfig(context=280))
+    sentences = [f"Card number {number} has not arrived yet. " for number in range(44)]
     text = "".join(sentences)
 
     parts = scorer._parts(text)
     found, usage = scorer.score(text)
 
-    assert len(parts) == found.parts == 3
+    assert len(parts) == found.parts == 2
     assert all(len(part) <= scorer._room for part in parts)
     texts = [spelled(model, part) for part in parts]
     assert "".join(part.removeprefix(" ") for part in texts) == text
@@ -362,7 +372,7 @@ def test_a_long_text_is_scored_in_parts() -> None:
     )
     assert found.probabilities == pytest.approx(expected, abs=CLOSE)
     assert usage.input_tokens == sum(one.input_tokens for _, one in alone)
-    assert usage.cached_tokens == 3 * scorer.prefix_tokens
+    assert usage.cached_tokens == 2 * scorer.prefix_tokens
     scorer.close()
 
 
@@ -400,9 +410,4 @@ def test_a_prompt_without_room_for_texts_is_refused() -> None:
 def test_equal_labels_are_refused() -> None:
     """Two labels with the same tokens cannot be told apart."""
     with pytest.raises(ValueError, match="two labels have the same tokens"):
-        scorer_of(real_model(SMOLLM2), [" a", " a"])
-
-
-def test_label_without_description_is_a_label() -> None:
-    """The helper makes the task that the tests mean."""
-    assert task_of(["a", "b"]).labels == (Label(name="a"), Label(name="b"))
+        LabelScorer(real_model(SMOLLM2), task_of(["a", "b"]), short_prompt([" a", " a"]), ScorerConfig())

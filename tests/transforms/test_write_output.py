@@ -67,7 +67,9 @@ def test_batches_of_a_bundle_go_into_the_same_file(
 ) -> None:
     """Rows are held back until there are enough of them, or enough bytes; none is lost or repeated."""
     monkeypatch.setattr(write_output, limit, 2 if limit == "_BATCH_ROWS" else 2 * len(LINE))
-    rows = [annotated(b'{"id": %d, "text": "fine"}' % number) for number in range(5)]
+    rows = [
+        annotated(b'{"id": %d, "text": "fine"}' % number, position=Position(0, number)) for number in range(5)
+    ]
 
     [part] = write(tmp_path, rows, suffix)
 
@@ -92,7 +94,9 @@ def test_bundles_of_one_writer_do_not_mix(tmp_path: pathlib.Path) -> None:
     dofn = WriteAnnotations(str(tmp_path), LAYOUT, "jsonl")
     dofn.setup()
 
-    parts = [part for count in (2, 0, 3) for part in bundle(dofn, [(annotated(LINE), TYPES)] * count)]
+    rows = [(annotated(LINE, position=Position(0, offset)), TYPES) for offset in range(3)]
+
+    parts = [part for count in (2, 0, 3) for part in bundle(dofn, rows[:count])]
 
     assert [part.tally.annotated for part in parts] == [2, 3]
     assert len({part.path for part in parts}) == 2
@@ -160,7 +164,9 @@ def test_dead_letters_are_json_lines(tmp_path: pathlib.Path) -> None:
 
 def test_progress_is_noted(tmp_path: pathlib.Path) -> None:
     """Rows by status, and the money in billionths of a dollar."""
-    write(tmp_path, [annotated(LINE), annotated(LINE, status=Status.ESCALATED)])
+    other = annotated(LINE, position=Position(0, 1), status=Status.ESCALATED)
+
+    write(tmp_path, [annotated(LINE), other])
 
     assert read_progress(str(tmp_path)) == {
         "annotated": 2,
