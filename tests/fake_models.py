@@ -1,14 +1,13 @@
 """Local models that answer at once from what the text says, in place of a model of a few hundred megabytes.
 
-A text steers its own answer: `"great =positive:0.9"` gives the label `positive` a probability of .9 and shares
-the rest among the other labels; in a multi_label task each `=LABEL:P` sets that label's own probability and the
-others get .1. `!engine` makes the engine fail on the record. A model's own part of the steering stands after
-its name, `small=positive:0.6 large=negative:0.9`, and is heeded by that model only.
+A text steers its own answer: `"great =positive:0.9"` gives the label `positive` a probability of .9
+and shares the rest among the other labels; in a multi_label task each `=LABEL:P` sets that label's own
+probability and the others get .1. `!engine` makes the engine fail on the record. A model's own part of the steering stands
+after its name, `small=positive:0.6 large=negative:0.9`, and is heeded by that model only.
 """
 
 from __future__ import annotations
 
-import pathlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from transforms.llama_adapter import EngineError
 from transforms.slm_handler import LlamaCppModelHandler
 
 if TYPE_CHECKING:
+    import pathlib
     from collections.abc import Mapping
 
     from router.job import Task

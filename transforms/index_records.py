@@ -21,6 +21,7 @@ from router.records import DeadLetter, Position, Record, Work
 from router.repeats import Repeat, find_copies, find_repeated_ids, pack_entry
 from router.rules import choose_model
 from router.sampling import SmallestKeys, smallest_of
+from transforms.bundles import at_end
 from transforms.json_types import ColumnTypes, observe_line
 from transforms.progress import ProgressNote
 from transforms.read_records import read_validated
@@ -136,10 +137,14 @@ class _IndexDoFn(beam.DoFn):
     def setup(self) -> None:
         self._note = ProgressNote(self._state)
 
+    def start_bundle(self) -> None:
+        # Gathered over a bundle, not over a split: what the workers send must not grow with the input.
+        size = _SPARE * self._sampling.records
+        self._drawn: dict[_Group, SmallestKeys[Work]] = defaultdict(lambda: SmallestKeys(size, _place))
+        self._entries: dict[tuple[str, int], bytearray] = defaultdict(bytearray)
+        self._waiting = 0
+
     def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
-        ids: dict[int, bytearray] = defaultdict(bytearray)
-        texts: dict[int, bytearray] = defaultdict(bytearray)
-        drawn: dict[_Group, SmallestKeys[Work]] = defaultdict(lambda: SmallestKeys(self._sampling.records))
         types = ColumnTypes()
         count = 0
         for row in read_validated(split, self._reader, with_payload=self._infer_types):
@@ -149,32 +154,40 @@ class _IndexDoFn(beam.DoFn):
                 continue
             if self._infer_types:
                 types = observe_line(types, row.payload)
-            key = text_key(row.text, row.task)
-            texts[key[0] % _BUCKETS] += pack_entry(key, row.position)
-            if self._reader.job.input.id is not None:
-                key_of_id = id_key(row.id)
-                ids[key_of_id[0] % _BUCKETS] += pack_entry(key_of_id, row.position)
-            if self._sampling.records:
-                self._offer(drawn, key, row)
-            if count % _FLUSH_ENTRIES == 0:
-                yield from _flush(ids, texts)
-        yield from _flush(ids, texts)
+            self._index(row)
+            if self._waiting >= _FLUSH_ENTRIES:
+                yield from self._flush()
         yield pvalue.TaggedOutput(self.COUNTS, count)
         yield pvalue.TaggedOutput(self.TYPES, (Position(split.file, split.start), types))
-        for group, kept in drawn.items():
-            yield pvalue.TaggedOutput(self.SAMPLE, (group, kept.items()))
         self._note.write()
 
-    def _offer(self, drawn: dict[_Group, SmallestKeys[Work]], key: bytes, record: Record) -> None:
+    def finish_bundle(self) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
+        for output in self._flush():
+            yield pvalue.TaggedOutput(output.tag, at_end(output.value))
+        for group, kept in self._drawn.items():
+            yield pvalue.TaggedOutput(self.SAMPLE, at_end((group, kept.items())))
+
+    def _index(self, record: Record) -> None:
+        key = text_key(record.text, record.task)
+        keys = [(self.TEXTS, key)]
+        if self._reader.job.input.id is not None:
+            keys.append((self.IDS, id_key(record.id)))
+        for tag, digest in keys:
+            self._entries[tag, digest[0] % _BUCKETS] += pack_entry(digest, record.position)
+        self._waiting += 1
+        if self._sampling.records:
+            self._offer(key, record)
+
+    def _offer(self, key: bytes, record: Record) -> None:
         route = choose_model(record, identify_language(record.text), self._reader.job.routing)
-        for model in sorted({route.model, *self._sampling.also}):
-            if drawn[model, record.task].wants(key):
+        for model in {route.model, *self._sampling.also}:
+            kept = self._drawn[model, record.task]
+            if kept.wants(key):
                 sampled = dataclasses.replace(record, payload=b"")
-                drawn[model, record.task].offer(key, Work(sampled, dataclasses.replace(route, model=model)))
+                kept.offer(key, Work(sampled, dataclasses.replace(route, model=model)))
 
-
-def _flush(ids: dict[int, bytearray], texts: dict[int, bytearray]) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
-    for tag, buckets in ((_IndexDoFn.IDS, ids), (_IndexDoFn.TEXTS, texts)):
-        for bucket, entries in buckets.items():
+    def _flush(self) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
+        for (tag, bucket), entries in self._entries.items():
             yield pvalue.TaggedOutput(tag, (bucket, bytes(entries)))
-        buckets.clear()
+        self._entries.clear()
+        self._waiting = 0

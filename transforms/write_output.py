@@ -15,16 +15,17 @@ import apache_beam as beam
 import fsspec
 import orjson
 import pyarrow.parquet as pq
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from router.records import Annotated, DeadLetter, Position
 from router.summary import Tally, tally_annotated, tally_dead
+from transforms.bundles import at_end
 from transforms.output_rows import output_line, output_table
 from transforms.progress import ProgressNote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from apache_beam.utils.windowed_value import WindowedValue
 
     from transforms.json_types import ColumnTypes
     from transforms.output_rows import RowFormat
@@ -115,8 +116,7 @@ class _WriteDoFn(beam.DoFn):
             part.parquet.close()
         part.stream.close()
         review = tuple(row for _, _, row in sorted(part.review, reverse=True))
-        done = Part(part.kind, part.path, part.first, part.tally, review)
-        yield WindowedValue(done, GlobalWindow().max_timestamp(), (GlobalWindow(),))
+        yield at_end(Part(part.kind, part.path, part.first, part.tally, review))
 
 
 class WriteAnnotations(_WriteDoFn):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import pathlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from router.job_loading import parse_job
 from tests.fake_models import gguf_file
 
 if TYPE_CHECKING:
+    import pathlib
     from collections.abc import Iterable, Mapping, Sequence
 
     from router.job import Job

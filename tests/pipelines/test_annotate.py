@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import annotate
 from pipelines.errors import JobFailedError
 from pipelines.prepare import prepare
 from pipelines.runner import options_of, run_plan
@@ -22,11 +20,10 @@ from router.bias import LEAST_SAMPLE
 from router.records import Reason
 from router.summary import write_money
 from tests.fake_llm_server import Behaviour, FakeLlmServer
-from tests.pipelines.jobs import SENTIMENT, TOPICS, files_in, read_written
+from tests.pipelines.jobs import SENTIMENT, TOPICS, read_written
 from transforms import read_records
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Mapping
 
     from tests.pipelines.jobs import World, Written
@@ -239,7 +236,9 @@ def check_sums(written: Written) -> None:
         "duplicates": len(rows.filter(status="duplicate")),
     }
     assert summary["answered_by"] == dict(Counter(rows["model"]))
-    assert {name: count for name, count in summary["status"].items() if count} == dict(Counter(rows["status"]))
+    assert {name: count for name, count in summary["status"].items() if count} == dict(
+        Counter(rows["status"])
+    )
     assert summary["dead_letters"] == dict(Counter(letter["reason"] for letter in written.dead))
     assert summary["cost_usd"] == {
         "total": write_money(total),
@@ -249,18 +248,20 @@ def check_sums(written: Written) -> None:
         "baseline_basis": f"mean of {asked} records that large was asked about",
         "saved_fraction": pytest.approx(float(1 - total / baseline)),
     }
-    assert summary["tokens"] == {
-        name: rows[f"{name}_tokens"].sum() for name in ("input", "cached", "output")
-    }
+    assert summary["tokens"] == {name: rows[f"{name}_tokens"].sum() for name in ("input", "cached", "output")}
     assert total == calls["usd"].sum()
     assert rows["seconds"].sum() == pytest.approx(calls["seconds"].sum())
 
 
 def test_every_figure_of_the_summary_is_a_sum_over_what_was_written(world: World) -> None:
     """A job with everything in it: calibration, escalation, copies, dead letters."""
-    lines: list[Any] = [row(number, f"text {number} =positive:0.9") for number in range(30)]
-    lines += [row(100 + number, f"hard {number} small=positive:0.6 large=negative:0.8") for number in range(9)]
-    lines += [row(200, "text 1 =positive:0.9"), row(201, "hard 1 small=positive:0.6 large=negative:0.8")]
+    # As many of one label as of the other, so that dividing by the mean leaves them sure.
+    sure = [f"text {number} ={'positive' if number % 2 else 'negative'}:0.95" for number in range(30)]
+    lines: list[Any] = [row(number, text) for number, text in enumerate(sure)]
+    lines += [
+        row(100 + number, f"hard {number} small=positive:0.6 large=negative:0.8") for number in range(9)
+    ]
+    lines += [row(200, sure[1]), row(201, "hard 1 small=positive:0.6 large=negative:0.8")]
     lines += [row(202, ""), row(1, "again"), "{"]
     world.write_lines(lines)
 
@@ -291,8 +292,8 @@ def test_a_lost_record_stops_the_job(world: World, monkeypatch: pytest.MonkeyPat
         world.run(routing={"default": "small"})
 
     assert str(failure.value) == (
-        "3 records were read, but 2 annotated and 0 dead-lettered (together 2); nothing was published. Run again "
-        "if the input changed meanwhile; otherwise this is a bug: please report it"
+        "3 records were read, but 2 annotated and 0 dead-lettered (together 2); nothing was published. Run "
+        "again if the input changed meanwhile; otherwise this is a bug: please report it"
     )
     assert not list(world.output.glob("*.*"))
 

@@ -290,7 +290,9 @@ def test_the_parts_of_a_long_text_are_told() -> None:
     """A text over the context's room is scored in pieces."""
     answer = scored([0.1, 0.9])
     assert answer.scores is not None
-    in_three = Answer(answer.model, answer.usage, scores=type(answer.scores)(answer.scores.probabilities, parts=3))
+    in_three = Answer(
+        answer.model, answer.usage, scores=type(answer.scores)(answer.scores.probabilities, parts=3)
+    )
 
     assert annotated(decide(work(in_three), policy(), {})).annotation.parts == 3
 

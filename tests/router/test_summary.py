@@ -15,9 +15,7 @@ KEPT = Usage(10, 6, 0, 0.5, Decimal("0.001"))
 ASKED = Usage(100, 40, 5, 1.5, Decimal("0.02"))
 
 
-def row(
-    model: str, status: Status, *, calibration: str = "0", **calls: Usage
-) -> Annotated:
+def row(model: str, status: Status, *, calibration: str = "0", **calls: Usage) -> Annotated:
     """An annotated record with its account."""
     said = Annotation("mood", ("good",), 0.9, (("good", 0.9),), model, status, "because")
     total = sum(calls.values(), Usage())

@@ -50,7 +50,9 @@ def job_on(path: pathlib.Path, **changes: Any) -> Job:
     )
 
 
-def lines_file(folder: pathlib.Path, rows: Iterable[Mapping[str, Any]], name: str = "in.jsonl") -> pathlib.Path:
+def lines_file(
+    folder: pathlib.Path, rows: Iterable[Mapping[str, Any]], name: str = "in.jsonl"
+) -> pathlib.Path:
     """Write rows as JSON lines."""
     path = folder / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

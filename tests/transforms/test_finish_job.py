@@ -42,7 +42,9 @@ def parts_of(output: pathlib.Path) -> list[Part]:
     dead.setup()
     letter = DeadLetter(Position(0, 4), None, Reason.EMPTY_TEXT, "blank", "validate", None)
     rows = [
-        annotated(b'{"id": %d}' % offset, name=f"r{offset}", position=Position(0, offset), confidence=confidence)
+        annotated(
+            b'{"id": %d}' % offset, name=f"r{offset}", position=Position(0, offset), confidence=confidence
+        )
         for offset, confidence in ((2, 0.7), (3, 0.6), (0, 0.9), (1, 0.5))
     ]
     return [

@@ -9,16 +9,16 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from router.identity import text_key
-from router.records import Work
-from router.repeats import Repeat
 from tests.transforms.local_pipeline import job_on, labelled, lines_file, local_pipeline, reader_of
 from transforms.index_records import IndexRecords, Sampling
-from transforms.json_types import ColumnTypes
 
 if TYPE_CHECKING:
     import pathlib
 
     from router.job import Job
+    from router.records import Work
+    from router.repeats import Repeat
+    from transforms.json_types import ColumnTypes
 
 TEXTS = ["one", "two", "one", "three", "two", "one", "", "four"]
 

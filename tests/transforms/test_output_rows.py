@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import io
 import json
@@ -137,13 +137,13 @@ RICH = pa.schema(
         ("nothing", pa.null()),
     ]
 )
-AT = datetime.datetime(2024, 1, 31, 12, 0, tzinfo=datetime.timezone.utc)
+AT = dt.datetime(2024, 1, 31, 12, 0, tzinfo=dt.timezone.utc)
 RICH_ROWS: list[dict[str, Any]] = [
     {
         "text": "fine",
         "nested": {"a": [1, None], "b": [("k", 0.5)]},
         "price": decimal.Decimal("1234567.80"),
-        "day": datetime.date(1969, 12, 31),
+        "day": dt.date(1969, 12, 31),
         "at": AT,
         "raw": b"\xff\x00",
         "kind": "x",
@@ -152,7 +152,7 @@ RICH_ROWS: list[dict[str, Any]] = [
         "nothing": None,
     },
     # Arrow cannot read back a null among lists of a fixed size.
-    {name: None for name in RICH.names} | {"text": "fine", "number": 0, "kind": "y", "vector": [0.0, 1.0]},
+    dict.fromkeys(RICH.names) | {"text": "fine", "number": 0, "kind": "y", "vector": [0.0, 1.0]},
 ]
 
 

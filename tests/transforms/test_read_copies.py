@@ -101,7 +101,8 @@ def test_copies_are_read_from_the_splits_that_hold_them(
         assert_that(
             labelled(
                 {
-                    "annotated": copies["copies"] | "Ids" >> beam.Map(lambda row: (row.record.id, row.record.payload)),
+                    "annotated": copies["copies"]
+                    | "Ids" >> beam.Map(lambda row: (row.record.id, row.record.payload)),
                     "dead": copies[DEAD] | "DeadIds" >> beam.Map(lambda letter: (letter.id, letter.record)),
                 }
             ),

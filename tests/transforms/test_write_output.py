@@ -106,7 +106,9 @@ def test_the_least_certain_rows_are_offered_for_review(tmp_path: pathlib.Path) -
     """At most 500, least certain first, in input order where they are equally so."""
     confidences = [0.9] * 300 + [0.6] * 300 + [0.3, 0.7]
     rows = [
-        annotated(b'{"id": %d}' % number, name=f"r{number}", position=Position(0, number), confidence=confidence)
+        annotated(
+            b'{"id": %d}' % number, name=f"r{number}", position=Position(0, number), confidence=confidence
+        )
         for number, confidence in enumerate(confidences)
     ]
 
@@ -127,7 +129,12 @@ def test_a_review_row_is_a_task_for_label_studio(tmp_path: pathlib.Path) -> None
                 "model_version": "small",
                 "score": 0.3,
                 "result": [
-                    {"from_name": "mood", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}
+                    {
+                        "from_name": "mood",
+                        "to_name": "text",
+                        "type": "choices",
+                        "value": {"choices": ["good"]},
+                    }
                 ],
             }
         ],
