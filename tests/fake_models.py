@@ -2,8 +2,8 @@
 
 A text steers its own answer: `"great =positive:0.9"` gives the label `positive` a probability of .9
 and shares the rest among the other labels; in a multi_label task each `=LABEL:P` sets that label's own
-probability and the others get .1. `!engine` makes the engine fail on the record. A model's own part of the steering stands
-after its name, `small=positive:0.6 large=negative:0.9`, and is heeded by that model only.
+probability and the others get .1. `!engine` makes the engine fail on the record. A model's own part of the
+steering stands after its name, `small=positive:0.6 large=negative:0.9`, and is heeded by that model only.
 """
 
 from __future__ import annotations
