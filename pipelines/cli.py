@@ -132,7 +132,8 @@ def _say(message: str) -> None:
 
 def _set_logging(*, verbose: bool) -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger().setLevel(logging.INFO if verbose else logging.ERROR)
+    # Beam logs a traceback for every error; the user gets one line, which `_errors` writes.
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.CRITICAL)
     for name in ("pipelines", "transforms", "router"):
         logging.getLogger(name).setLevel(logging.INFO)
     # They log every request.

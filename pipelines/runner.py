@@ -6,12 +6,18 @@ import argparse
 import contextlib
 import difflib
 import io
+import logging
 import os
 import re
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+    WorkerOptions,
+)
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -95,6 +101,11 @@ def run_plan(plan: Plan, options: PipelineOptions) -> None:
 
 
 def _local_runner(options: PipelineOptions) -> PipelineRunner:
+    workers = options.view_as(WorkerOptions)
+    if workers.default_sdk_harness_log_level is None:
+        # Worker processes log dozens of lines each to the same terminal; errors reach the driver anyway.
+        quiet = not logging.getLogger("apache_beam").isEnabledFor(logging.ERROR)
+        workers.default_sdk_harness_log_level = "CRITICAL" if quiet else None
     # What `DirectRunner` would choose in the end. It tries the Prism runner first, whose binary it downloads:
     # that fails, slowly, where there is no network.
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.prompts import PromptForm, build_prompt
-from tests.models import GEMMA, SMOLLM2, probabilities, real_model, scorer_of, short_prompt, task_of
+from tests.models import GEMMA, SMOLLM2, probabilities, real_model, scorer_of, task_of
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import EngineError
 
@@ -81,28 +81,27 @@ def test_half_a_surrogate_pair_fails_as_one_record() -> None:
     scorer.close()
 
 
-def test_a_long_text_is_scored_in_parts() -> None:
+def test_a_long_text_is_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts end with sentences, fit the room, lose nothing, and count by their tokens."""
     model = real_model(SMOLLM2)
-    prompt = short_prompt(LABELS)
-    scorer = LabelScorer(model, task_of(LABELS), prompt, ScorerConfig(context=280))
-    sentences = [f"Card number {number} has not arrived yet. " for number in range(44)]
-    text = "".join(sentences)
+    scorer = scorer_of(model, LABELS)
+    monkeypatch.setattr(scorer, "_room", 30)
+    text = "".join(f"Card {name} has not arrived yet. " for name in ("one", "two", "three", "four", "five"))
 
     parts = scorer._parts(text)
     found, usage = scorer.score(text)
 
     assert len(parts) == found.parts == 2
-    assert all(len(part) <= scorer._room for part in parts)
-    texts = [spelled(model, part) for part in parts]
-    assert "".join(part.removeprefix(" ") for part in texts) == text
-    assert all(part.endswith("yet. ") for part in texts)
-    alone = [scorer.score(part.removeprefix(" ")) for part in texts]
-    weights = [len(part) for part in parts]
-    expected = sum(size * one.probabilities for size, (one, _) in zip(weights, alone, strict=True)) / sum(
-        weights
-    )
-    assert found.probabilities == pytest.approx(expected, abs=1e-4)
+    assert all(len(part) <= 30 for part in parts)
+    texts = [spelled(model, part).removeprefix(" ") for part in parts]
+    assert "".join(texts) == text
+    assert texts[1].startswith("Card ")
+    alone = [scorer.score(part) for part in texts]
+    (first, _), (second, _) = alone
+    sizes = [len(part) for part in parts]
+    mean = (sizes[0] * first.probabilities + sizes[1] * second.probabilities) / sum(sizes)
+    assert found.probabilities == pytest.approx(mean, abs=1e-4)
+    assert found.probabilities != pytest.approx(first.probabilities, abs=1e-4)
     assert usage.input_tokens == sum(one.input_tokens for _, one in alone)
     assert usage.cached_tokens == 2 * scorer.prefix_tokens
     scorer.close()
