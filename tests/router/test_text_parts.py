@@ -65,7 +65,8 @@ def test_a_number_is_no_sentence_end() -> None:
 
 def test_a_long_sentence_is_cut_between_words() -> None:
     """Halved at the space before the middle, and in the middle of a word only where there is no space."""
-    assert spelled(split_sentences("alpha beta gamma delta", 12, characters)) == ["alpha beta", " gamma delta"]
+    halves = spelled(split_sentences("alpha beta gamma delta", 12, characters))
+    assert halves == ["alpha beta", " gamma delta"]
     assert spelled(split_sentences("abcdefgh", 4, characters)) == ["abcd", "efgh"]
 
 

@@ -37,7 +37,8 @@ def test_single_tokens_need_no_node() -> None:
 
 def test_shared_beginnings_are_nodes_once() -> None:
     """1-2-3, 1-2-4 and 1-5 share the node 1; 1-2 is a node too; 6 is none. Both end in one branch."""
-    trie = build_trie([Continuation((1, 2, 3)), Continuation((1, 2, 4)), Continuation((1, 5)), Continuation((6,))])
+    scored = [(1, 2, 3), (1, 2, 4), (1, 5), (6,)]
+    trie = build_trie([Continuation(tokens) for tokens in scored])
 
     assert trie.nodes == (
         Node(token=1, depth=1, leaves=(0,), wanted=(2, 5)),
