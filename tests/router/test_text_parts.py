@@ -38,8 +38,7 @@ def test_cuts_at_sentence_ends() -> None:
     assert spelled(split_sentences(text, 20, characters)) == [
         'He left. "Really?" ',
         "she asked! ",
-        "And then... ",
-        "nothing.",
+        "And then... nothing.",
     ]
 
 
