@@ -26,8 +26,9 @@ from transforms.calibrate_labels import AskPilot
 from transforms.decide_records import Decided, DecideRecords
 from transforms.finish_job import Ending, finish_job
 from transforms.index_records import IndexRecords, Sampling
-from transforms.read_copies import ReadCopies, outcome_to_share
-from transforms.read_records import DEAD, Reader, ReadRecords
+from transforms.read_copies import ReadCopies
+from transforms.read_records import DEAD, SHARED, Reader, ReadRecords
+from transforms.split_repeats import by_split, split_starts
 from transforms.write_output import Part, WriteAnnotations, WriteDeadLetters
 
 if TYPE_CHECKING:
@@ -83,30 +84,31 @@ def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict
     every record in memory. What is gathered (repeats, calibration, finished files) is small.
     """
     infer_types = plan.reader.schema is None and plan.ending.suffix == "parquet"
-    splits = pipeline | "Splits" >> beam.Create(plan.splits) | "SpreadSplits" >> beam.Reshuffle()
-    index = splits | "Index" >> IndexRecords(plan.reader, plan.sampling, plan.state, infer_types=infer_types)
-    pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
-    repeats, biases = pvalue.AsDict(index.repeats), pvalue.AsDict(pilot.biases)
-    read = splits | "ReadRecords" >> beam.ParDo(
-        ReadRecords(plan.reader), repeats, pvalue.AsDict(pilot.answers)
-    ).with_outputs(DEAD, main="work")
-
-    decided = answer_records(read["work"], plan, biases)
-    annotated = {name: by.annotated for name, by in decided.items()}
-    # A row that the index could read may still fail to be read whole: its copies share that fate too.
-    dead = {name: by.dead for name, by in decided.items()} | {"read": read[DEAD]}
-
-    outcomes = {f"annotated {name}": one for name, one in annotated.items()}
-    outcomes |= {f"dead {name}": one for name, one in dead.items()}
-    shared = [
-        one | f"Shared {name}" >> beam.FlatMap(outcome_to_share, repeats) for name, one in outcomes.items()
-    ]
-    shared_by_text = pvalue.AsDict(together("SharedOutcomes", shared))
-    copies = index.repeats | "Copies" >> ReadCopies(plan.reader, plan.splits, shared_by_text)
-    types = pvalue.AsSingleton(index.types)
-    parts = write_files(
-        plan, types, {**annotated, "copies": copies["copies"]}, {**dead, "copies": copies[DEAD]}
+    numbered = (
+        pipeline | "Splits" >> beam.Create(list(enumerate(plan.splits))) | "SpreadSplits" >> beam.Reshuffle()
     )
+    index = (
+        numbered
+        | "WithoutNumbers" >> beam.Values()
+        | "Index" >> IndexRecords(plan.reader, plan.sampling, plan.state, infer_types=infer_types)
+    )
+    pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
+    biases = pvalue.AsDict(pilot.biases)
+
+    repeats = index.repeats | "RepeatsBySplit" >> beam.FlatMap(by_split, split_starts(plan.splits))
+    read = {"splits": numbered, "repeats": repeats} | "ReadRecords" >> ReadRecords(
+        plan.reader, pvalue.AsDict(pilot.answers)
+    )
+    decided = answer_records(read["work"], plan, biases)
+    outcomes = [read[SHARED], *(by.shared for by in decided.values())]
+    copies = {"repeats": index.repeats, "outcomes": together("Outcomes", outcomes)} | "Copies" >> ReadCopies(
+        plan.reader, plan.splits
+    )
+
+    annotated = {name: by.annotated for name, by in decided.items()} | {"copies": copies["copies"]}
+    dead = {name: by.dead for name, by in decided.items()} | {"read": read[DEAD], "copies": copies[DEAD]}
+    types = pvalue.AsSingleton(index.types)
+    parts = write_files(plan, types, annotated, dead)
     read_count = pvalue.AsSingleton(index.read)
     start = pipeline | "End" >> beam.Create([None])
     summary: beam.PCollection[dict[str, Any]] = start | "FinishJob" >> beam.Map(

@@ -179,6 +179,8 @@ class Work:
     answers: tuple[Answer, ...] = ()
     pilot: tuple[Answer, ...] = ()
     """Answers from the calibration sample: used in place of asking again, and paid for by this record."""
+    shared_key: bytes | None = None
+    """The text's key where copies of the record wait for its outcome; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """Finding repeated ids and texts among millions of records from a compact index.
 
 A record's entry is 28 bytes: a 16-byte key (digest of the id, or of text and task) and its position. Entries
-are grouped into buckets by the key's first byte, and repeats are found bucket by bucket with a sort.
+are grouped into buckets by the key's first byte, and repeats are found bucket by bucket with a sort. What is
+found travels packed too, because an input may repeat itself from end to end.
 """
 
 from __future__ import annotations
 
 import enum
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 KEY_BYTES = 16
+_BUCKETS = 64
+_REPEAT = struct.Struct(f">IQBI{KEY_BYTES}s")
 _FILE_BYTES, _OFFSET_BYTES = 4, 8
 _ENTRY_BYTES = KEY_BYTES + _FILE_BYTES + _OFFSET_BYTES
 
@@ -27,9 +31,9 @@ _ENTRY_BYTES = KEY_BYTES + _FILE_BYTES + _OFFSET_BYTES
 class Role(enum.Enum):
     """What a position is among those with the same key."""
 
-    ORIGINAL = "original"
-    COPY = "copy"
-    SAME_ID = "same_id"
+    ORIGINAL = 0
+    COPY = 1
+    SAME_ID = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,25 @@ class Repeat:
     role: Role
     key: bytes
     rank: int
+
+
+def bucket_of(key: bytes) -> int:
+    """The bucket in which all entries of a key are: 0 to 63."""
+    return key[0] % _BUCKETS
+
+
+def pack_repeats(repeats: Iterable[Repeat]) -> bytes:
+    """33 bytes for each; the inverse of `unpack_repeats`."""
+    return b"".join(
+        _REPEAT.pack(one.position.file, one.position.offset, one.role.value, one.rank, one.key)
+        for one in repeats
+    )
+
+
+def unpack_repeats(packed: bytes) -> Iterator[Repeat]:
+    """The repeats of `pack_repeats`, in their order."""
+    for file, offset, role, rank, key in _REPEAT.iter_unpack(packed):
+        yield Repeat(Position(file, offset), Role(role), key, rank)
 
 
 def pack_entry(key: bytes, position: Position) -> bytes:

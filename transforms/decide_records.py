@@ -10,8 +10,9 @@ import apache_beam as beam
 from apache_beam import pvalue
 
 from router.decide import Policy, decide
-from router.records import Annotated, DeadLetter, Work
-from transforms.read_records import whole_row
+from router.records import Annotated, Work
+from transforms.read_copies import light_outcome
+from transforms.read_records import DEAD, SHARED, whole_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,8 @@ class Decided(NamedTuple):
     """PCollection[Annotated]."""
     dead: Any
     """PCollection[DeadLetter]."""
+    shared: Any
+    """PCollection[tuple[bytes, Annotated | DeadLetter]]: outcomes that copies wait for, by text key."""
     ask: Mapping[str, Any]
     """PCollection[Work] by the large model that is to answer next."""
 
@@ -48,15 +51,13 @@ class DecideRecords(beam.PTransform[Any, Any]):
         dofn = _DecideDoFn(self._policy, self._schema)
         tags = {name: f"ask:{name}" for name in self._large_models}
         found = work | "Decide" >> beam.ParDo(dofn, self._biases, tags).with_outputs(
-            dofn.DEAD, *tags.values(), main="annotated"
+            DEAD, SHARED, *tags.values(), main="annotated"
         )
         ask = {name: found[tag] for name, tag in tags.items()}
-        return Decided(found["annotated"], found[dofn.DEAD], ask)
+        return Decided(found["annotated"], found[DEAD], found[SHARED], ask)
 
 
 class _DecideDoFn(beam.DoFn):
-    DEAD = "dead"
-
     def __init__(self, policy: Policy, schema: pa.Schema | None) -> None:
         self._policy = policy
         self._schema = schema
@@ -65,11 +66,14 @@ class _DecideDoFn(beam.DoFn):
         self, work: Work, biases: Mapping[tuple[str, str], LabelBias], tags: Mapping[str, str]
     ) -> Iterator[Annotated | pvalue.TaggedOutput[Any, Any]]:
         outcome = decide(work, self._policy, biases)
-        if isinstance(outcome, Annotated):
-            yield outcome
-        elif isinstance(outcome, DeadLetter):
-            shown = whole_row(work.record.payload, self._schema)
-            yield pvalue.TaggedOutput(self.DEAD, dataclasses.replace(outcome, record=shown))
-        else:
+        if isinstance(outcome, Work):
             # A model that was asked and did not answer is no key here: a bug must not lose a record.
             yield pvalue.TaggedOutput(tags[outcome.ask or ""], outcome)
+            return
+        if work.shared_key is not None:
+            yield pvalue.TaggedOutput(SHARED, (work.shared_key, light_outcome(outcome)))
+        if isinstance(outcome, Annotated):
+            yield outcome
+        else:
+            shown = whole_row(work.record.payload, self._schema)
+            yield pvalue.TaggedOutput(DEAD, dataclasses.replace(outcome, record=shown))

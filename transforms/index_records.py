@@ -18,7 +18,14 @@ from apache_beam import pvalue
 from router.identity import id_key, text_key
 from router.language import identify_language
 from router.records import DeadLetter, Position, Record, Work
-from router.repeats import Repeat, find_copies, find_repeated_ids, pack_entry
+from router.repeats import (
+    bucket_of,
+    find_copies,
+    find_repeated_ids,
+    pack_entry,
+    pack_repeats,
+    unpack_repeats,
+)
 from router.rules import choose_model
 from router.sampling import SmallestKeys, smallest_of
 from transforms.bundles import at_end
@@ -30,7 +37,6 @@ from transforms.reading import Split
 if TYPE_CHECKING:
     from transforms.read_records import Reader
 
-_BUCKETS = 64
 _FLUSH_ENTRIES = 65_536
 # Twice as many records are drawn as are wanted, because some may be refused later for a repeated id.
 _SPARE = 2
@@ -43,7 +49,7 @@ class IndexOutput(NamedTuple):
     read: Any
     """PCollection[int], one element: the number of rows."""
     repeats: Any
-    """PCollection[tuple[Position, Repeat]]: ids and texts that occur more than once."""
+    """PCollection[bytes]: ids and texts that occur more than once (`unpack_repeats`)."""
     sample: Any
     """PCollection[Work]: records for calibration, each routed to the model that is to answer it."""
     types: Any
@@ -78,7 +84,9 @@ class IndexRecords(beam.PTransform[Any, Any]):
             | "GroupIds" >> beam.GroupByKey()
             | "FindRepeatedIds" >> beam.FlatMap(_repeated_ids)
         )
-        refused = pvalue.AsList(repeated_ids | "RefusedPositions" >> beam.Map(lambda repeat: repeat.position))
+        refused = pvalue.AsSingleton(
+            repeated_ids | "GatherRefused" >> beam.combiners.ToList() | "Refused" >> beam.Map(_positions)
+        )
         copies = (
             found[_IndexDoFn.TEXTS]
             | "GroupTexts" >> beam.GroupByKey()
@@ -86,9 +94,7 @@ class IndexRecords(beam.PTransform[Any, Any]):
         )
         return IndexOutput(
             read=found[_IndexDoFn.COUNTS] | "SumRead" >> beam.CombineGlobally(sum),
-            repeats=(repeated_ids, copies)
-            | "AllRepeats" >> beam.Flatten()
-            | "ByPosition" >> beam.Map(lambda repeat: (repeat.position, repeat)),
+            repeats=(repeated_ids, copies) | "AllRepeats" >> beam.Flatten(),
             sample=found[_IndexDoFn.SAMPLE]
             | "GroupSample" >> beam.GroupByKey()
             | "DrawSample" >> beam.FlatMap(_draw, self._sampling.records, refused),
@@ -98,21 +104,24 @@ class IndexRecords(beam.PTransform[Any, Any]):
         )
 
 
-def _repeated_ids(bucket: tuple[int, Iterable[bytes]]) -> Iterator[Repeat]:
-    return find_repeated_ids(bucket[1])
+def _repeated_ids(bucket: tuple[int, Iterable[bytes]]) -> Iterator[bytes]:
+    yield pack_repeats(find_repeated_ids(bucket[1]))
 
 
-def _copies(bucket: tuple[int, Iterable[bytes]], refused: list[Position]) -> Iterator[Repeat]:
-    return find_copies(bucket[1], frozenset(refused))
+def _copies(bucket: tuple[int, Iterable[bytes]], refused: Collection[Position]) -> Iterator[bytes]:
+    yield pack_repeats(find_copies(bucket[1], refused))
+
+
+def _positions(packed: Iterable[bytes]) -> frozenset[Position]:
+    return frozenset(repeat.position for one in packed for repeat in unpack_repeats(one))
 
 
 def _draw(
     group: tuple[_Group, Iterable[list[tuple[bytes, Work]]]], size: int, refused: Collection[Position]
 ) -> list[Work]:
     # A refused record will be a dead letter, which has no account that could bear what its answer cost.
-    out = frozenset(refused)
     drawn = (work for _, work in smallest_of(_SPARE * size, group[1], _place))
-    return list(itertools.islice((work for work in drawn if work.record.position not in out), size))
+    return list(itertools.islice((work for work in drawn if work.record.position not in refused), size))
 
 
 def _place(work: Work) -> Position:
@@ -173,7 +182,7 @@ class _IndexDoFn(beam.DoFn):
         if self._reader.job.input.id is not None:
             keys.append((self.IDS, id_key(record.id)))
         for tag, digest in keys:
-            self._entries[tag, digest[0] % _BUCKETS] += pack_entry(digest, record.position)
+            self._entries[tag, bucket_of(digest)] += pack_entry(digest, record.position)
         self._waiting += 1
         if self._sampling.records:
             self._offer(key, record)

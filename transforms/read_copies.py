@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,65 +11,63 @@ import apache_beam as beam
 from apache_beam import pvalue
 
 from router.records import Annotated, DeadLetter, Position, Record, Status, Usage
-from router.repeats import Repeat, Role
+from router.repeats import Repeat, Role, bucket_of, pack_repeats, unpack_repeats
 from transforms.read_records import DEAD, Reader, read_validated, whole_row
+from transforms.split_repeats import split_of, split_starts
 
 if TYPE_CHECKING:
     from transforms.reading import Split
 
-    Repeats = Mapping[Position, Repeat]
-    Outcomes = Mapping[bytes, Annotated | DeadLetter]
-
-
-def outcome_to_share(
-    outcome: Annotated | DeadLetter, repeats: Repeats
-) -> Iterator[tuple[bytes, Annotated | DeadLetter]]:
-    """The outcome of a record that has copies, keyed by text and without the row; nothing for others."""
-    position = outcome.position if isinstance(outcome, DeadLetter) else outcome.record.position
-    repeat = repeats.get(position)
-    if repeat is None or repeat.role is not Role.ORIGINAL:
-        return
-    if isinstance(outcome, Annotated):
-        light = dataclasses.replace(outcome.record, text="", payload=b"")
-        yield repeat.key, dataclasses.replace(outcome, record=light)
-    else:
-        yield repeat.key, dataclasses.replace(outcome, record=None)
+    Outcome = Annotated | DeadLetter
 
 
 class ReadCopies(beam.PTransform[Any, Any]):
-    """Repeats to the annotated copies; those whose original is a dead letter go to the output `dead`."""
+    """Repeats and the outcomes of originals to the annotated copies, and to `dead` what shares a dead letter.
 
-    def __init__(self, reader: Reader, splits: Sequence[Split], outcomes: pvalue.AsDict) -> None:
-        """`splits` are in input order; `outcomes` is the side input made by `outcome_to_share`."""
+    Outcomes and copies meet by text, then with their splits; those that hold copies are read again.
+    """
+
+    def __init__(self, reader: Reader, splits: Sequence[Split]) -> None:
+        """`splits` are in input order."""
         super().__init__()
         self._reader = reader
         self._splits = tuple(splits)
-        self._outcomes = outcomes
 
-    def expand(self, repeats: beam.PCollection[tuple[Position, Repeat]]) -> Any:  # noqa: ANN401 - two outputs
-        """Only splits that hold copies are read again."""
+    def expand(self, inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - two outputs
+        """Take the `repeats`, packed, and the `outcomes`, by text key."""
+        met = {
+            "copies": inputs["repeats"] | "CopiesByBucket" >> beam.FlatMap(_copies_by_bucket),
+            "outcomes": inputs["outcomes"] | "OutcomesByBucket" >> beam.Map(_outcome_by_bucket),
+        } | "MeetByText" >> beam.CoGroupByKey()
         return (
-            repeats
-            | "CopiesBySplit"
-            >> beam.FlatMap(_copy_in_split, starts=[_start(split) for split in self._splits])
-            | "GroupCopies" >> beam.GroupByKey()
+            met
+            | "BySplit" >> beam.FlatMap(_by_split, split_starts(self._splits))
+            | "GroupBySplit" >> beam.GroupByKey()
             | "ReadSplit"
-            >> beam.ParDo(_ReadCopiesDoFn(self._reader, self._splits), self._outcomes).with_outputs(
-                DEAD, main="copies"
-            )
+            >> beam.ParDo(_ReadCopiesDoFn(self._reader, self._splits)).with_outputs(DEAD, main="copies")
         )
 
 
-def _start(split: Split) -> Position:
-    return Position(split.file, split.start if split.kind == "jsonl" else split.first_row)
+def _copies_by_bucket(packed: bytes) -> Iterator[tuple[int, bytes]]:
+    copies = [repeat for repeat in unpack_repeats(packed) if repeat.role is Role.COPY]
+    if copies:
+        # One packed list is one bucket's.
+        yield bucket_of(copies[0].key), pack_repeats(copies)
 
 
-def _copy_in_split(
-    entry: tuple[Position, Repeat], starts: Sequence[Position]
-) -> Iterator[tuple[int, Repeat]]:
-    position, repeat = entry
-    if repeat.role is Role.COPY:
-        yield bisect.bisect_right(starts, position) - 1, repeat
+def _outcome_by_bucket(shared: tuple[bytes, Outcome]) -> tuple[int, tuple[bytes, Outcome]]:
+    return bucket_of(shared[0]), shared
+
+
+def _by_split(
+    met: tuple[int, Mapping[str, Iterable[Any]]], starts: Sequence[Position]
+) -> Iterator[tuple[int, list[tuple[Repeat, Outcome]]]]:
+    outcomes = dict(met[1]["outcomes"])
+    found: dict[int, list[tuple[Repeat, Outcome]]] = defaultdict(list)
+    for packed in met[1]["copies"]:
+        for repeat in unpack_repeats(packed):
+            found[split_of(repeat.position, starts)].append((repeat, outcomes[repeat.key]))
+    yield from found.items()
 
 
 class _ReadCopiesDoFn(beam.DoFn):
@@ -78,19 +76,19 @@ class _ReadCopiesDoFn(beam.DoFn):
         self._splits = splits
 
     def process(
-        self, held: tuple[int, Iterable[Repeat]], outcomes: Outcomes
+        self, held: tuple[int, Iterable[list[tuple[Repeat, Outcome]]]]
     ) -> Iterator[Annotated | pvalue.TaggedOutput[Any, Any]]:
-        number, repeats = held
-        copies = {repeat.position: repeat for repeat in repeats}
+        number, lists = held
+        copies = {repeat.position: (repeat, outcome) for pairs in lists for repeat, outcome in pairs}
         for row in read_validated(self._splits[number], self._reader, with_payload=True):
-            repeat = copies.get(row.position)
-            if repeat is None or isinstance(row, DeadLetter):
+            if row.position not in copies or isinstance(row, DeadLetter):
                 continue
+            repeat, original = copies[row.position]
             record = row
             if self._reader.job.input.id is None:
                 # Ids made from the content are equal for equal texts, and ids must be unique.
                 record = dataclasses.replace(row, id=f"{row.id}-{repeat.rank + 1}")
-            outcome = share_outcome(record, outcomes[repeat.key])
+            outcome = share_outcome(record, original)
             if isinstance(outcome, DeadLetter):
                 shown = whole_row(record.payload, self._reader.schema)
                 yield pvalue.TaggedOutput(DEAD, dataclasses.replace(outcome, record=shown))
@@ -98,7 +96,15 @@ class _ReadCopiesDoFn(beam.DoFn):
                 yield outcome
 
 
-def share_outcome(record: Record, outcome: Annotated | DeadLetter) -> Annotated | DeadLetter:
+def light_outcome(outcome: Outcome) -> Outcome:
+    """An outcome without what its copies do not need: the row, the text and the account."""
+    if isinstance(outcome, DeadLetter):
+        return dataclasses.replace(outcome, record=None)
+    light = dataclasses.replace(outcome.record, text="", payload=b"")
+    return dataclasses.replace(outcome, record=light, usage=Usage(), calls={})
+
+
+def share_outcome(record: Record, outcome: Outcome) -> Outcome:
     """What becomes of a copy: the original's labels at no cost, or the original's dead letter."""
     if isinstance(outcome, DeadLetter):
         detail = f"same text as {outcome.id!r}: {outcome.detail}"

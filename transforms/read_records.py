@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from router.decide import ask_next
 from router.identity import text_key
 from router.language import identify_language
 from router.records import DeadLetter, Position, Reason, Record, Work
-from router.repeats import Repeat, Role
+from router.repeats import Role, unpack_repeats
 from router.rules import choose_model
 from router.validation import Rules, validate
 from transforms.payload import json_row
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from router.job import Job
     from router.records import Answer
 
-    Repeats = Mapping[Position, Repeat]
     Pilot = Mapping[bytes, tuple[Answer, ...]]
 
-DEAD = "dead"
+DEAD, SHARED = "dead", "shared"
 
 
 @dataclass(frozen=True)
@@ -75,33 +74,59 @@ def first_rows(splits: Sequence[Split], reader: Reader, limit: int) -> tuple[tup
     return tuple(splits), reader
 
 
-class ReadRecords(beam.DoFn):
-    """Splits to routed `Work`; rows that cannot be annotated go to the output `dead`.
+class ReadRecords(beam.PTransform[Any, Any]):
+    """Numbered splits and the repeats in them to routed `Work`; what cannot be annotated goes to `dead`.
 
-    Copies of an earlier text are left out here: `ReadCopies` reads them when the answer is known.
+    Copies of an earlier text are left out here: `ReadCopies` reads them when the answer is known. Where the
+    first record of a text turns out to be unreadable, the output `shared` says so to its copies.
     """
+
+    def __init__(self, reader: Reader, pilot: pvalue.AsDict) -> None:
+        """`pilot` is the side input of answers from the calibration sample, by text key."""
+        super().__init__()
+        self._reader = reader
+        self._pilot = pilot
+
+    def expand(self, inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - three outputs
+        """Take the `splits` and the `repeats`, both keyed by the split's number."""
+        joined = inputs | "JoinRepeats" >> beam.CoGroupByKey()
+        return joined | "ReadSplit" >> beam.ParDo(ReadSplit(self._reader), self._pilot).with_outputs(
+            DEAD, SHARED, main="work"
+        )
+
+
+class ReadSplit(beam.DoFn):
+    """Reads one split; see `ReadRecords`."""
 
     def __init__(self, reader: Reader) -> None:
         """Take plain data only."""
         self._reader = reader
 
     def process(
-        self, split: Split, repeats: Repeats, pilot: Pilot
+        self, joined: tuple[int, Mapping[str, Iterable[Any]]], pilot: Pilot
     ) -> Iterator[Work | pvalue.TaggedOutput[Any, Any]]:
-        """Read one split; `repeats` and `pilot` are side inputs by position and by text key."""
+        """Read the split that is joined with its packed repeats."""
+        [split] = joined[1]["splits"]
+        repeats = {
+            repeat.position: repeat for packed in joined[1]["repeats"] for repeat in unpack_repeats(packed)
+        }
         for row in read_validated(split, self._reader, with_payload=True):
             repeat = repeats.get(row.position)
+            shared = repeat.key if repeat is not None and repeat.role is Role.ORIGINAL else None
             if isinstance(row, DeadLetter):
                 yield pvalue.TaggedOutput(DEAD, row)
-            elif repeat is not None and repeat.role is Role.SAME_ID:
+                # A row that the index could read may still fail to be read whole.
+                if shared is not None:
+                    yield pvalue.TaggedOutput(SHARED, (shared, dataclasses.replace(row, record=None)))
+            elif repeat is None or shared is not None:
+                yield self._start(row, pilot, shared)
+            elif repeat.role is Role.SAME_ID:
                 yield pvalue.TaggedOutput(DEAD, self._same_id(row))
-            elif repeat is None or repeat.role is Role.ORIGINAL:
-                yield self._start(row, pilot)
 
-    def _start(self, record: Record, pilot: Pilot) -> Work:
+    def _start(self, record: Record, pilot: Pilot, shared: bytes | None) -> Work:
         route = choose_model(record, identify_language(record.text), self._reader.job.routing)
         given = pilot.get(text_key(record.text, record.task), ())
-        return ask_next(Work(record, route, pilot=given), route.model)
+        return ask_next(Work(record, route, pilot=given, shared_key=shared), route.model)
 
     def _same_id(self, record: Record) -> DeadLetter:
         return DeadLetter(

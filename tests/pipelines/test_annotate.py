@@ -225,7 +225,8 @@ def check_sums(written: Written) -> None:
         schema_overrides={"usd": pl.Decimal(38, 12)},
     )
     by_model = calls.group_by("model").agg(pl.col("usd").sum(), pl.len().alias("asked")).sort("model")
-    total = rows["usd"].sum()
+    total: Any = rows["usd"].sum()
+    calibration: Any = rows["calibration_usd"].sum()
     large_usd, asked = by_model.filter(model="large").select("usd", "asked").row(0)
     baseline = (large_usd / asked * len(rows)).quantize(Decimal("0.000000000001"))
 
@@ -243,7 +244,7 @@ def check_sums(written: Written) -> None:
     assert summary["cost_usd"] == {
         "total": write_money(total),
         "by_model": {model: write_money(usd) for model, usd, _ in by_model.rows()},
-        "calibration": write_money(rows["calibration_usd"].sum()),
+        "calibration": write_money(calibration),
         "baseline_all_llm": write_money(baseline),
         "baseline_basis": f"mean of {asked} records that large was asked about",
         "saved_fraction": pytest.approx(float(1 - total / baseline)),
@@ -281,12 +282,13 @@ def test_every_figure_of_the_summary_is_a_sum_over_what_was_written(world: World
 def test_a_lost_record_stops_the_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The index counts three records; one of them never comes out: nothing is published."""
     world.write_lines([row(number, f"text {number}") for number in range(3)])
-    process = read_records.ReadRecords.process
+    process = read_records.ReadSplit.process
 
     def forgetful(self: Any, *arguments: Any) -> Any:
-        return (one for one in process(self, *arguments) if one.record.id != "r1")
+        found: Any = process(self, *arguments)
+        return (one for one in found if one.record.id != "r1")
 
-    monkeypatch.setattr(read_records.ReadRecords, "process", forgetful)
+    monkeypatch.setattr(read_records.ReadSplit, "process", forgetful)
 
     with pytest.raises(JobFailedError) as failure:
         world.run(routing={"default": "small"})

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from router.records import Position
-from router.repeats import Repeat, Role, find_copies, find_repeated_ids, pack_entry
+from router.repeats import (
+    Repeat,
+    Role,
+    bucket_of,
+    find_copies,
+    find_repeated_ids,
+    pack_entry,
+    pack_repeats,
+    unpack_repeats,
+)
 
 A, B, C = (bytes([value]) * 16 for value in (1, 2, 3))
 
@@ -84,6 +93,29 @@ def test_large_positions_survive_packing() -> None:
     found = list(find_repeated_ids([packed((A, 0, 0)), pack_entry(A, last)]))
 
     assert [repeat.position for repeat in found] == [last]
+
+
+def test_repeats_survive_packing() -> None:
+    """In 33 bytes each, in their order; the largest values too."""
+    repeats = [
+        Repeat(Position(0, 0), Role.ORIGINAL, A, 0),
+        Repeat(Position(2**32 - 1, 2**64 - 1), Role.COPY, b"\x00" * 16, 2**32 - 1),
+        Repeat(Position(7, 9), Role.SAME_ID, b"\xff" * 16, 3),
+    ]
+
+    packed = pack_repeats(repeats)
+
+    assert len(packed) == 3 * 33
+    assert list(unpack_repeats(packed)) == repeats
+    assert list(unpack_repeats(pack_repeats([]))) == []
+
+
+def test_equal_keys_are_in_one_bucket() -> None:
+    """There are 64 of them."""
+    keys = [bytes([first]) * 16 for first in range(256)]
+
+    assert {bucket_of(key) for key in keys} == set(range(64))
+    assert bucket_of(b"\x41" + b"\x00" * 15) == bucket_of(b"\x41" * 16) == 1
 
 
 def test_a_key_of_another_length_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from router.identity import text_key
+from router.repeats import unpack_repeats
 from tests.transforms.local_pipeline import job_on, labelled, lines_file, local_pipeline, reader_of
 from transforms.index_records import IndexRecords, Sampling
 
@@ -36,7 +37,9 @@ def indexed(job: Job, folder: pathlib.Path, expected: list[Any], **settings: Any
         )
         found = {
             "read": index.read,
-            "repeat": index.repeats | "ShowRepeats" >> beam.MapTuple(lambda _, repeat: shown(repeat)),
+            "repeat": index.repeats
+            | "Unpack" >> beam.FlatMap(unpack_repeats)
+            | "ShowRepeats" >> beam.Map(shown),
             "sample": index.sample | "ShowSample" >> beam.Map(drawn),
             "types": index.types | "ShowTypes" >> beam.Map(columns),
         }
@@ -45,7 +48,7 @@ def indexed(job: Job, folder: pathlib.Path, expected: list[Any], **settings: Any
 
 def shown(repeat: Repeat) -> tuple[int, str, int]:
     """A repeat as its file, role and rank."""
-    return repeat.position.file, repeat.role.value, repeat.rank
+    return repeat.position.file, repeat.role.name.lower(), repeat.rank
 
 
 def drawn(work: Work) -> tuple[str, str, bytes]:

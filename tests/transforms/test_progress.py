@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from transforms import progress
 from transforms.progress import ProgressNote, read_progress
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def test_the_notes_of_all_workers_add_up(tmp_path: pathlib.Path) -> None:
 def test_a_note_is_written_now_and_then(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most every half second, because a fast job counts thousands a second; and when it is asked to."""
     now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("transforms.progress.time.monotonic", lambda: now)
     note = ProgressNote(str(tmp_path))
 
     note.add(read=1)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import pytest
-from apache_beam import pvalue
 from apache_beam.testing.util import assert_that, equal_to
 
 from router.records import Annotated, DeadLetter, Position, Reason, Record, Status, Usage
-from router.repeats import Repeat, Role
+from router.repeats import Repeat, Role, pack_repeats
 from tests.transforms.local_pipeline import job_on, labelled, lines_file, local_pipeline, reader_of
 from tests.transforms.rows_examples import annotated
-from transforms.read_copies import ReadCopies, outcome_to_share, share_outcome
+from transforms.read_copies import ReadCopies, light_outcome, share_outcome
 from transforms.read_records import DEAD, read_validated
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_a_copy_takes_over_the_answer_at_no_cost() -> None:
     assert (found.annotation.labels, found.annotation.confidence) == (("good",), 0.9)
     assert (found.annotation.model, found.annotation.status) == ("small", Status.DUPLICATE)
     assert found.annotation.reason == "same text as 'first'"
-    assert (found.usage, found.calls, found.calibration_usd) == (Usage(), {}, 0)
+    assert (found.usage, dict(found.calls), found.calibration_usd) == (Usage(), {}, Decimal(0))
 
 
 def test_a_copy_of_a_dead_letter_is_one() -> None:
@@ -52,24 +52,14 @@ def test_a_copy_of_a_dead_letter_is_one() -> None:
     assert found.detail == "same text as 'a': big: no label"
 
 
-def test_only_originals_share_their_outcome() -> None:
-    """Without the row, which the copies do not need."""
-    first = annotated(b"{}", position=Position(0, 1))
-    other = annotated(b"{}", position=Position(0, 2))
-    repeats = {
-        Position(0, 0): Repeat(Position(0, 0), Role.ORIGINAL, TWO, 0),
-        Position(0, 1): Repeat(Position(0, 1), Role.ORIGINAL, ONE, 0),
-        Position(0, 2): Repeat(Position(0, 2), Role.SAME_ID, b"", 1),
-    }
-
-    [(key, shared)] = outcome_to_share(first, repeats)
-    [(dead_key, dead)] = outcome_to_share(LETTER, repeats)
+def test_what_is_shared_is_light() -> None:
+    """Neither the row nor the text nor the account, which copies do not need."""
+    shared = light_outcome(annotated(b"{}", name="first"))
 
     assert isinstance(shared, Annotated)
-    assert (key, shared.record.text, shared.record.payload, shared.record.id) == (ONE, "", b"", "r1")
-    assert (dead_key, dead) == (TWO, dataclasses.replace(LETTER, record=None))
-    assert not list(outcome_to_share(other, repeats))
-    assert not list(outcome_to_share(other, {}))
+    assert (shared.record.text, shared.record.payload, shared.record.id) == ("", b"", "first")
+    assert (shared.usage, dict(shared.calls)) == (Usage(), {})
+    assert light_outcome(LETTER) == dataclasses.replace(LETTER, record=None)
 
 
 @pytest.mark.parametrize("split_bytes", [1, 50, 1 << 20])
@@ -89,15 +79,18 @@ def test_copies_are_read_from_the_splits_that_hold_them(
             assert isinstance(row, Record)
             rows_by_text.setdefault(row.text, []).append(row)
     repeats = [
-        (row.position, Repeat(row.position, Role.COPY if rank else Role.ORIGINAL, key, rank))
+        pack_repeats([Repeat(row.position, Role.COPY if rank else Role.ORIGINAL, key, rank)])
         for text, key in (("one", ONE), ("two", TWO))
         for rank, row in enumerate(rows_by_text[text])
     ]
     outcomes = [(ONE, annotated(b"", name="first")), (TWO, LETTER)]
 
     with local_pipeline() as pipeline:
-        shared = pvalue.AsDict(pipeline | "Outcomes" >> beam.Create(outcomes))
-        copies = pipeline | beam.Create(repeats) | ReadCopies(reader, splits, shared)
+        inputs = {
+            "repeats": pipeline | "Repeats" >> beam.Create(repeats),
+            "outcomes": pipeline | "Outcomes" >> beam.Create(outcomes),
+        }
+        copies = inputs | ReadCopies(reader, splits)
         assert_that(
             labelled(
                 {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,10 @@ import pytest
 from apache_beam import pvalue
 
 from router.identity import text_key
-from router.records import Answer, DeadLetter, Position, Reason, Record, Usage, Work
-from router.repeats import Repeat, Role
+from router.records import Answer, DeadLetter, Reason, Record, Usage, Work
+from router.repeats import Repeat, Role, pack_repeats
 from tests.transforms.local_pipeline import job_on, lines_file, reader_of
-from transforms.read_records import ReadRecords, first_rows, read_validated
+from transforms.read_records import DEAD, SHARED, ReadSplit, first_rows, read_validated
 
 if TYPE_CHECKING:
     import pathlib
@@ -32,15 +33,18 @@ def read_all(reader: Reader, splits: tuple[Split, ...], *, payload: bool = True)
 def processed(
     reader: Reader,
     splits: tuple[Split, ...],
-    repeats: dict[Position, Repeat] | None = None,
+    repeats: list[Repeat] | None = None,
     pilot: dict[bytes, tuple[Answer, ...]] | None = None,
-) -> tuple[list[Work], list[DeadLetter]]:
-    """What `ReadRecords` makes of the splits: work and dead letters."""
+) -> tuple[list[Work], list[tuple[str, Any]]]:
+    """What `ReadRecords` makes of the splits: work, and what goes to the other outputs."""
+    packed = [pack_repeats([repeat]) for repeat in repeats or []]
     found: list[Any] = [
-        one for split in splits for one in ReadRecords(reader).process(split, repeats or {}, pilot or {})
+        one
+        for number, split in enumerate(splits)
+        for one in ReadSplit(reader).process((number, {"splits": [split], "repeats": packed}), pilot or {})
     ]
-    dead = [one.value for one in found if isinstance(one, pvalue.TaggedOutput)]
-    return [one for one in found if isinstance(one, Work)], dead
+    tagged = [(one.tag, one.value) for one in found if isinstance(one, pvalue.TaggedOutput)]
+    return [one for one in found if isinstance(one, Work)], tagged
 
 
 def test_rows_are_records_or_dead_letters(tmp_path: pathlib.Path) -> None:
@@ -95,13 +99,13 @@ def test_work_starts_with_the_model_that_the_rules_choose(tmp_path: pathlib.Path
     rules = [{"when": {"languages": ["ja"]}, "use": "other"}]
     reader, splits = reader_of(job_on(path, routing={"default": "small", "rules": rules}))
 
-    work, dead = processed(reader, splits)
+    work, tagged = processed(reader, splits)
 
     assert [(one.route.language, one.route.model, one.route.rule, one.ask) for one in work] == [
         ("en", "small", None, "small"),
         ("ja", "other", 0, "other"),
     ]
-    assert not dead
+    assert not tagged
 
 
 def test_repeated_ids_are_dead_letters_and_copies_wait(tmp_path: pathlib.Path) -> None:
@@ -111,16 +115,17 @@ def test_repeated_ids_are_dead_letters_and_copies_wait(tmp_path: pathlib.Path) -
     reader, splits = reader_of(job_on(lines_file(tmp_path, rows)))
     at = [row.position for row in read_all(reader, splits) if isinstance(row, Record)]
     key = text_key("one", "mood")
-    repeats = {
-        at[0]: Repeat(at[0], Role.ORIGINAL, key, 0),
-        at[1]: Repeat(at[1], Role.SAME_ID, b"", 1),
-        at[2]: Repeat(at[2], Role.COPY, key, 1),
-    }
+    repeats = [
+        Repeat(at[0], Role.ORIGINAL, key, 0),
+        Repeat(at[1], Role.SAME_ID, key, 1),
+        Repeat(at[2], Role.COPY, key, 1),
+    ]
 
-    work, dead = processed(reader, splits, repeats)
+    work, tagged = processed(reader, splits, repeats)
 
-    assert [one.record.id for one in work] == ["1", "4"]
-    [letter] = dead
+    assert [(one.record.id, one.shared_key) for one in work] == [("1", key), ("4", None)]
+    [(tag, letter)] = tagged
+    assert tag == DEAD
     assert (letter.reason, letter.id, letter.stage) == (Reason.DUPLICATE_ID, "1", "deduplicate")
     assert letter.record == '{"id": 1, "text": "two"}'
 
@@ -137,3 +142,17 @@ def test_pilot_answers_go_with_their_text(tmp_path: pathlib.Path) -> None:
         ("small", (), ()),
         (None, (given,), (given,)),
     ]
+
+
+def test_an_original_that_cannot_be_read_whole_tells_its_copies(tmp_path: pathlib.Path) -> None:
+    """The index saw its text only; its dead letter is shared, without the row."""
+    path = lines_file(tmp_path, [{"id": 1, "text": ""}])
+    reader, splits = reader_of(job_on(path))
+    [row] = read_all(reader, splits)
+    assert isinstance(row, DeadLetter)
+    key = text_key("", "mood")
+
+    work, tagged = processed(reader, splits, [Repeat(row.position, Role.ORIGINAL, key, 0)])
+
+    assert not work
+    assert tagged == [(DEAD, row), (SHARED, (key, dataclasses.replace(row, record=None)))]
