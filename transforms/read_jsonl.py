@@ -20,6 +20,7 @@ from transforms.files import compression_of, open_binary
 from transforms.lines import MAX_LINE_BYTES, DamagedError, cut_lines
 from transforms.splits import (
     MAX_RECORD_CHARACTERS,
+    RESERVED_COLUMNS,
     InputError,
     InputPlan,
     Row,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 MAX_COUNTED_BYTES = 1 << 30
 """How much of a file before a split is read again to number a bad line; beyond it, its byte is told."""
+
+MAX_LEVELS = 500
+"""How deep the values of a line may be nested. Python's JSON module, which is exact where orjson is fast,
+goes no deeper than about 1,000 calls."""
 
 _BLOCK = 1 << 20
 _SAMPLED_OBJECTS = 100
@@ -71,6 +76,7 @@ def read(split: Split, columns: Input, *, with_payload: bool) -> Iterator[Row | 
 
     Raises:
         OSError: where the file cannot be read (not where its content is bad).
+        InputError: where a row has a column that the output adds: both could not be told apart there.
     """
     locate = _Locator(split)
     try:
@@ -79,6 +85,7 @@ def read(split: Split, columns: Input, *, with_payload: bool) -> Iterator[Row | 
                 continue
             found = _parse(line)
             if isinstance(found, dict):
+                _check_reserved(found, split, line.offset, number, locate)
                 yield _row(split.file, line, found, columns, with_payload=with_payload)
             else:
                 yield _refuse(split, line, *found, where=locate(line.offset, number))
@@ -103,8 +110,26 @@ def _parse(line: Line) -> dict[str, object] | tuple[Reason, str]:
             return Reason.INVALID_UTF8, f"not UTF-8 at byte {encoding.start} of the line; convert the file"
         return Reason.INVALID_JSON, one_line(error)
     if isinstance(value, dict):
+        if _is_deep(value, line.data):
+            return Reason.INVALID_JSON, f"the values are nested deeper than {MAX_LEVELS} levels; flatten them"
         return value
     return Reason.NOT_AN_OBJECT, f"the line holds {_JSON_NAMES[type(value)]}, not an object"
+
+
+def _is_deep(value: object, data: bytes) -> bool:
+    # Counting brackets is fast, and most lines have few.
+    if data.count(b"[") + data.count(b"{") <= MAX_LEVELS:
+        return False
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return any(isinstance(rest, (dict, list)) for rest in level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 _JSON_NAMES: dict[type, str] = {
@@ -115,6 +140,17 @@ _JSON_NAMES: dict[type, str] = {
     bool: "a boolean",
     type(None): "null",
 }
+
+
+def _check_reserved(
+    found: dict[str, object], split: Split, offset: int, number: int, locate: _Locator
+) -> None:
+    if not found.keys().isdisjoint(RESERVED_COLUMNS):
+        name = next(column for column in RESERVED_COLUMNS if column in found)
+        raise InputError(
+            f'{split.url}, {locate(offset, number)}: already has a column "{name}", which the output adds '
+            "itself: rename or drop it in the input."
+        )
 
 
 def _row(file: int, line: Line, found: dict[str, object], columns: Input, *, with_payload: bool) -> Row:

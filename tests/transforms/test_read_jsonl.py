@@ -11,7 +11,7 @@ from router.job import Input
 from router.records import DeadLetter, Position, Reason
 from tests.transforms.inputs import AWKWARD, read_input, read_lines, texts, write_bytes
 from transforms import lines, read_jsonl
-from transforms.reading import Row, Split, plan_input, read_rows
+from transforms.reading import InputError, Row, Split, plan_input, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,3 +226,29 @@ def test_two_readers_of_a_memory_file_do_not_disturb_each_other() -> None:
 def test_the_limit_on_lines_is_64_mib() -> None:
     """The limit is part of what users are told."""
     assert lines.MAX_LINE_BYTES == 67_108_864
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(500, True), (501, False)])
+def test_values_may_be_nested_500_levels_deep(tmp_path: Path, levels: int, fits: bool) -> None:
+    """The row itself is the first level; many values side by side are not deep."""
+    deep = "[" * (levels - 1) + "]" * (levels - 1)
+    wide = ", ".join(["{}"] * 1000)
+    path = write_bytes(
+        tmp_path / "in.jsonl", f'{{"text": "a", "x": {deep}}}\n{{"text": "b", "x": [{wide}]}}\n'.encode()
+    )
+
+    first, second = read_lines(path)
+
+    assert isinstance(first, Row) is fits
+    if isinstance(first, DeadLetter):
+        assert first.reason is Reason.INVALID_JSON
+        assert "nested deeper than 500 levels" in first.detail
+    assert isinstance(second, Row)
+
+
+def test_a_row_with_a_column_of_the_output_stops_reading(tmp_path: Path) -> None:
+    """Both columns could not be told apart; the message says where."""
+    path = write_bytes(tmp_path / "in.jsonl", b'{"text": "a"}\n{"text": "b", "route": null}\n')
+
+    with pytest.raises(InputError, match=r'line 2: already has a column "route".*rename or drop it'):
+        read_lines(path)
