@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from router.job import Job
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def run_job(
@@ -51,22 +48,22 @@ def run_job(
         cleaning.pop_all()
     summary = read_summary(output)
     print_summary(summary, output, console)
-    return 3 if too_many_dead(summary, job.limits.max_dead_letter_fraction) else 0
+    if not too_many_dead(summary, job.limits.max_dead_letter_fraction):
+        return 0
+    records = summary["records"]
+    say(
+        console,
+        f"{records['dead_lettered']:,} of {records['read']:,} records are dead letters, more than "
+        f"limits.max_dead_letter_fraction ({job.limits.max_dead_letter_fraction:g}) allows: see "
+        "dead_letters-*",
+    )
+    return 3
 
 
 def too_many_dead(summary: dict[str, Any], allowed: float) -> bool:
     """Whether more of the records read became dead letters than the job file allows."""
     records = summary["records"]
-    if records["dead_lettered"] <= allowed * records["read"]:
-        return False
-    _LOGGER.error(
-        "%s of %s records are dead letters, more than limits.max_dead_letter_fraction (%g) allows: see "
-        "dead_letters-*",
-        records["dead_lettered"],
-        records["read"],
-        allowed,
-    )
-    return True
+    return bool(records["dead_lettered"] > allowed * records["read"])
 
 
 def read_summary(output: str) -> dict[str, Any]:

@@ -121,7 +121,13 @@ def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> 
         reasons = ", ".join(f"{count:,} {name}" for name, count in summary["dead_letters"].items())
         say(console, f"Dead letters: {reasons}.")
     if cost["saved_fraction"] is not None:
-        say(console, f"Saved: {cost['saved_fraction']:.0%} of the estimate.")
+        saved = cost["saved_fraction"]
+        told = (
+            f"Saved: {saved:.0%} of the estimate."
+            if saved >= 0
+            else f"Cost: {-saved:.0%} more than the estimate."
+        )
+        say(console, told)
     say(
         console,
         f"{summary['seconds']:.1f} s, {summary['records_per_second']:.1f} records/s. Output: {output}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import fsspec
 
 from pipelines.errors import OutputError
+from transforms.splits import one_line
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -37,9 +38,13 @@ def claim_output(output: str, job_digest: str, *, fresh: bool) -> bool:
             _check_unused(filesystem, folder)
         clear_output(output)
         filesystem.makedirs(f"{folder}/state", exist_ok=True)
-    except (OSError, ImportError) as error:
+    except OutputError:
+        raise
+    # Every filesystem has exception types of its own, and here all of them mean the same to the user.
+    except Exception as error:
         raise OutputError(
-            f"output.path: {output} cannot be written ({error}); choose another folder"
+            f"output.path: {output} cannot be written ({one_line(error)}); choose another folder, or check "
+            "the address and the credentials"
         ) from error
     return False
 

@@ -9,6 +9,8 @@ import io
 import logging
 import os
 import re
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -22,6 +24,7 @@ from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import create_runner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apache_beam.runners.runner import PipelineRunner
+    from apache_beam.transforms.environments import Environment
 
     from pipelines.annotate import Plan
 
@@ -101,16 +105,28 @@ def run_plan(plan: Plan, options: PipelineOptions) -> None:
 
 
 def _local_runner(options: PipelineOptions) -> PipelineRunner:
-    workers = options.view_as(WorkerOptions)
-    if workers.default_sdk_harness_log_level is None:
-        # Worker processes log dozens of lines each to the same terminal; errors reach the driver anyway.
-        quiet = not logging.getLogger("apache_beam").isEnabledFor(logging.ERROR)
-        workers.default_sdk_harness_log_level = "CRITICAL" if quiet else None
     # What `DirectRunner` would choose in the end. It tries the Prism runner first, whose binary it downloads:
     # that fails, slowly, where there is no network.
+    environment = None
+    if not logging.getLogger("apache_beam").isEnabledFor(logging.ERROR):
+        environment = _quiet_environment(options)
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
-    return fn_runner.FnApiRunner(provision_info=info)
+    return fn_runner.FnApiRunner(default_environment=environment, provision_info=info)
+
+
+def _quiet_environment(options: PipelineOptions) -> Environment | None:
+    """Worker processes that log nothing to the terminal; None where the job needs none."""
+    workers, direct = options.view_as(WorkerOptions), options.view_as(DirectOptions)
+    if workers.default_sdk_harness_log_level is None:
+        # They log dozens of lines each; errors reach the driver anyway.
+        workers.default_sdk_harness_log_level = "CRITICAL"
+    if direct.direct_running_mode != "multi_processing":
+        return None
+    # For its own name of this mode the runner would put its own command in the place of this one.
+    direct.direct_running_mode = "in_memory"
+    command = f"{shlex.quote(sys.executable)} -m pipelines.quiet_worker"
+    return SubprocessSDKEnvironment.from_command_string(command_string=command)
 
 
 def cause_of(error: BaseException) -> str:

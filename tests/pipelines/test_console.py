@@ -1,0 +1,214 @@
+"""What the user sees while a job runs and when it is done."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from pipelines.console import Pauses, ProgressLine, print_summary, progress_text, say
+from router.summary import Tally, summarise
+from transforms.progress import ProgressNote
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Mapping
+
+
+@pytest.mark.parametrize(
+    ("counts", "seconds", "text"),
+    [
+        ({}, 1.0, "reading"),
+        ({"read": 1234}, 1.0, "1,234 records read; asking the calibration sample"),
+        ({"read": 5, "dead_lettered": 2}, 1.0, "5 records read; asking the calibration sample"),
+        (
+            {"read": 1000, "annotated": 90, "dead_lettered": 10, "escalated": 45, "nano_usd": 12_345_678},
+            50.0,
+            "100 of 1,000 records  2.0/s  50% escalated  $0.0123  7:30 left",
+        ),
+        (
+            {"read": 100_000, "annotated": 100, "kept": 100},
+            10.0,
+            "100 of 100,000 records  10.0/s  0% escalated  $0.0000  2:46:30 left",
+        ),
+        (
+            {"read": 3, "annotated": 3},
+            3.0,
+            "3 of 3 records  1.0/s  0% escalated  $0.0000  0:00 left",
+        ),
+        # A bundle that was tried again is counted again.
+        (
+            {"read": 3, "annotated": 4},
+            4.0,
+            "4 of 3 records  1.0/s  0% escalated  $0.0000  0:00 left",
+        ),
+        ({"read": 3, "annotated": 1}, 0.0, "1 of 3 records  0.0/s  0% escalated  $0.0000  0:00 left"),
+    ],
+)
+def test_one_line_tells_how_far_the_job_is(counts: Mapping[str, int], seconds: float, text: str) -> None:
+    """Records, rate, escalated share of the annotated, money, time left."""
+    assert progress_text(counts, seconds) == text
+
+
+class _Lines(logging.Handler):
+    """Collects log lines, and tells when the first one came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.came = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        self.came.set()
+
+
+@pytest.fixture
+def log() -> Any:
+    """The log of the console module."""
+    handler, logger = _Lines(), logging.getLogger("pipelines.console")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def test_without_a_terminal_progress_is_logged(tmp_path: pathlib.Path, log: _Lines) -> None:
+    """One line each half minute (here each hundredth of a second), none on the console."""
+    ProgressNote(str(tmp_path)).add(read=7)
+    said = io.StringIO()
+
+    with ProgressLine(str(tmp_path), Console(file=said), Pauses(log=0.01)):
+        assert log.came.wait(10)
+
+    assert set(log.lines) == {"7 records read; asking the calibration sample"}
+    assert said.getvalue() == ""
+
+
+def test_a_short_job_logs_no_progress(tmp_path: pathlib.Path, log: _Lines) -> None:
+    """It ends at once, and does not wait for the half minute to pass."""
+    with ProgressLine(str(tmp_path), Console(file=io.StringIO())):
+        pass
+
+    assert log.lines == []
+
+
+def test_on_a_terminal_progress_is_one_line_that_goes_away(tmp_path: pathlib.Path, log: _Lines) -> None:
+    """Nothing is logged."""
+    note = ProgressNote(str(tmp_path))
+    note.add(read=7)
+    shown = _Screen()
+
+    with ProgressLine(str(tmp_path), Console(file=shown, force_terminal=True), Pauses(terminal=0.01)):
+        assert shown.came.wait(10)
+
+    assert "7 records read" in shown.getvalue()
+    # The last thing written erases the line.
+    assert shown.getvalue().rpartition("7 records read")[2].count("\x1b[2K") == 1
+    assert log.lines == []
+
+
+class _Screen(io.StringIO):
+    """Tells when the line was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = threading.Event()
+
+    def write(self, text: str, /) -> int:
+        written = super().write(text)
+        if "records read" in text:
+            self.came.set()
+        return written
+
+
+def test_an_error_ends_the_line_too(tmp_path: pathlib.Path) -> None:
+    """The thread does not outlive the job."""
+    threads = threading.active_count()
+
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        ProgressLine(str(tmp_path), Console(file=io.StringIO())),
+    ):
+        raise RuntimeError("stop")
+
+    assert threading.active_count() == threads
+
+
+def test_say_changes_nothing() -> None:
+    """No wrapping at 20 columns, no markup, no colours."""
+    said = io.StringIO()
+    line = "[red]models[/red]: a, b, 12.5 of /a/path/that/is/longer/than/the/screen"
+
+    say(Console(file=said, width=20, force_terminal=True), line)
+
+    assert said.getvalue() == line + "\n"
+
+
+def summary(**changes: Any) -> dict[str, Any]:
+    """The summary of a job of nothing, with changes to its sections."""
+    found = summarise(Tally(), read=0, seconds=2.0, min_confidence=0.8, large=None)
+    return {name: {**value, **changes[name]} if name in changes else value for name, value in found.items()}
+
+
+def printed(contents: Mapping[str, Any]) -> str:
+    """The table as text."""
+    said = io.StringIO()
+    print_summary(contents, "out/[x]", Console(file=said, width=100))
+    return said.getvalue()
+
+
+def test_the_table_shows_models_costs_and_the_estimate() -> None:
+    """Also a model that was asked and never had the last word."""
+    text = printed(
+        summary(
+            records={"read": 1200, "annotated": 1100},
+            answered_by={"small": 1100},
+            status={"kept": 1000, "llm_unusable": 100},
+            dead_letters={"empty_text": 100},
+            cost_usd={
+                "total": "1.500000",
+                "by_model": {"small": "0.500000", "big": "1.000000"},
+                "baseline_all_llm": "11.000000",
+                "saved_fraction": 0.8636,
+            },
+        )
+    )
+
+    lines = [" ".join(line.strip("│ ").replace("│", " ").split()) for line in text.splitlines()]
+    assert "1,100 of 1,200 records annotated" in lines
+    for line in (
+        "small 1,100 0.500000",
+        "big 0 1.000000",
+        "all 1,100 1.500000",
+        "the large model for every record (estimate) 1,100 11.000000",
+        "How: 1,000 kept, 100 llm_unusable.",
+        "Dead letters: 100 empty_text.",
+        "Saved: 86% of the estimate.",
+        "2.0 s, 0.0 records/s. Output: out/[x]",
+    ):
+        assert line in lines, line
+
+
+def test_without_an_estimate_nothing_is_said_of_savings() -> None:
+    """Unknown is not zero."""
+    text = printed(summary())
+
+    assert "How: nothing annotated." in text
+    assert "Saved" not in text
+    assert "estimate" not in text
+    assert "Dead letters" not in text
+
+
+def test_a_loss_is_called_one() -> None:
+    """On a small job the calibration may cost more than asking the large model at once would have."""
+    text = printed(summary(cost_usd={"baseline_all_llm": "1.000000", "saved_fraction": -0.27}))
+
+    assert "27% more than the estimate" in text
+    assert "Saved" not in text
