@@ -162,6 +162,10 @@ class OpenAIModel(_Strict):
     """The longest answer that is paid for."""
     max_retries: CountOrZero = 5
     """How often a failed request is repeated."""
+    max_failures: Count = 10
+    """Records in a row without an answer, retries included, after which the endpoint counts as dead."""
+    when_dead: Literal["keep", "stop"] = "keep"
+    """Whether a dead endpoint leaves the small model's answers, to be asked again later, or stops the job."""
 
 
 Model = Annotated[LlamaCppModel | OpenAIModel, Field(discriminator="engine")]
@@ -231,10 +235,12 @@ class Routing(_Strict):
 
 
 class Budget(_Strict):
-    """How much the job may spend on hosted models."""
+    """How much the job may spend on hosted models, interrupted and continued runs together."""
 
     max_usd: Annotated[Decimal, Field(gt=0, allow_inf_nan=False), BeforeValidator(is_number)]
     """US dollars that calls to hosted models may cost in all, above 0."""
+    workers: Count | None = None
+    """On other runners than the local one: how many worker processes there can be; each gets its part."""
 
 
 class Limits(_Strict):
@@ -244,6 +250,15 @@ class Limits(_Strict):
     """Longer texts become dead letters."""
     max_dead_letter_fraction: Fraction = 0.05
     """With more dead letters than this the command ends with exit code 3."""
+
+
+class JournalSettings(_Strict):
+    """How soon answers are written where nothing can be appended (object stores); on disks it is at once."""
+
+    flush_records: Count = 100
+    """Write after so many answers."""
+    flush_seconds: Seconds = 10.0
+    """Write at the latest after so many seconds."""
 
 
 class Calibration(_Strict):
@@ -271,6 +286,7 @@ class Job(_Strict):
     """How much the job may spend on hosted models; null: no limit."""
     limits: Limits = Limits()
     calibration: Calibration = Calibration()
+    journal: JournalSettings = JournalSettings()
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
 

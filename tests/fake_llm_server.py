@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class FakeLlmServer:
         behave: Callable[[Mapping[str, Any]], Behaviour] = lambda _: Behaviour(),
         refuses: frozenset[str] = frozenset(),
         key: str | None = None,
+        port: int = 0,
     ) -> None:
         """Make the server; it listens once entered.
 
@@ -84,10 +86,11 @@ class FakeLlmServer:
             refuses: Parameters that get a status of 400 or, for the types of `response_format` (json_schema,
                 json_object), of 422; neither is billed.
             key: Where given, every other key gets a status of 401.
+            port: Where to listen, so that a server can come back; 0 for any free port.
 
         """
         self.script: deque[Behaviour] = deque()
-        self.answer, self.behave, self.refuses, self.key = answer, behave, refuses, key
+        self.answer, self.behave, self.refuses, self.key, self.port = answer, behave, refuses, key, port
         self.requests: list[dict[str, Any]] = []
         """The JSON of every request, in order of arrival."""
         self.request_headers: list[dict[str, str]] = []
@@ -115,7 +118,7 @@ class FakeLlmServer:
         return self.billed * PROMPT_TOKENS, self.billed * COMPLETION_TOKENS
 
     def __enter__(self) -> Self:
-        """Listen on a free port."""
+        """Listen."""
         self._http = _HttpServer(self)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -175,13 +178,21 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, fake: FakeLlmServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", fake.port), _Handler)
         self.fake = fake
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _HttpServer
+
+    def handle(self) -> None:
+        # A TLS greeting has no line end to wait for; servers without TLS refuse it by its first byte.
+        if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            self.connection.recv(65536)
+            self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return
+        super().handle()
 
     def do_POST(self) -> None:
         fake = self.server.fake

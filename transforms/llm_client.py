@@ -12,8 +12,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from router.breaker import Breaker, Outage, Ticket
 from router.llm_prompt import messages, parse_answer, reminder
 from router.prices import TokenPrice, cost
 from router.records import Failure, Usage
@@ -22,20 +23,26 @@ from transforms.llm_access import LlmStop, api_key, endpoint, preflight, stop_me
 from transforms.llm_network import BrokenTransfer, ErrorStatus, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from router.job import OpenAIModel, Task
 
 __all__ = ["LlmClient", "LlmReply", "LlmStop", "preflight"]
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
 MAX_WAIT_SECONDS = 300.0
 """An endpoint that asks for a longer wait counts as not available: a later run asks again."""
+PAUSE_SECONDS = 30.0
+"""How long an endpoint that counts as dead is left alone at first."""
 MAX_DETAIL_CHARACTERS = 500
 MAX_RAW_CHARACTERS = 4000
 _PAYMENT_REQUIRED = 402
 _NO_SUCH_ACCESS = (401, 403, 404, 405, 410)
 _BAD_REQUEST = (400, 422)
-_PASSING = (408, 429)
+_TOO_MANY_REQUESTS = 429
+_PASSING = (408, _TOO_MANY_REQUESTS)
 _SERVER_ERROR = 500
 
 
@@ -74,6 +81,8 @@ class _Trouble:
     """What the record gets where the request is not tried again; None: the job must stop."""
     retry: bool = False
     wait: float = 0.0
+    alive: bool = False
+    """Whether the endpoint is in order all the same, so that this must not count towards its death."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class LlmClient:
         self._sleep, self._clock, self._wall_clock, self._jitter = sleep, clock, wall_clock, jitter
         self._key = api_key(model, environ)
         self._lock = threading.Lock()
-        self._broken_in_a_row = 0
+        self._breaker = Breaker(model.max_failures, PAUSE_SECONDS, clock)
         # OpenAI's own endpoint takes the new name for every model, the old one only for some.
         bounds = ("max_tokens", "max_completion_tokens")
         self._dialect = llm_wire.Dialect(token_bounds=bounds if model.base_url else bounds[::-1])
@@ -132,7 +141,14 @@ class LlmClient:
             LlmStop: The job cannot go on. Questions that were not asked yet are not asked any more.
 
         """
-        calls = [self._pool.submit(self.label, task, text) for task, text in questions]
+        return self.each(lambda question: self.label(*question), questions)
+
+    def each(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """Call a function, which is to use this client, on each item, `model.concurrency` at a time.
+
+        What the function raises is raised here; it is not called on items whose turn has not come then.
+        """
+        calls = [self._pool.submit(function, item) for item in items]
         try:
             return [call.result() for call in calls]
         finally:
@@ -143,7 +159,7 @@ class LlmClient:
         """Label one text: ask, and ask once more where the answer cannot be used.
 
         Raises:
-            LlmStop: The endpoint refuses the key, or knows neither the model nor the URL.
+            LlmStop: The endpoint refuses the key, knows neither model nor URL, or is dead and ends the job.
 
         """
         started = self._clock()
@@ -194,6 +210,34 @@ class LlmClient:
         tally.usage += Usage(tokens.input, tokens.cached, tokens.output, usd=usd)
 
     def _deliver(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> bytes | _Trouble:
+        """Send a question unless the endpoint counts as dead, and let the breaker know what came of it."""
+        ticket = self._breaker.admit()
+        if isinstance(ticket, Outage):
+            return self._dead(ticket)
+        try:
+            answer = self._send(task, chat, tally, ticket)
+        except BaseException:  # nobody could probe any more if the ticket were lost
+            self._breaker.abandon(ticket)
+            raise
+        if isinstance(answer, bytes) or answer.alive:
+            self._breaker.answered(ticket)
+            return answer
+        now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._wall_clock()))
+        self._breaker.failed(ticket, f"{now}: {answer.detail}")
+        outage = self._breaker.outage
+        return self._dead(outage) if outage and self._model.when_dead == "stop" else answer
+
+    def _dead(self, outage: Outage) -> _Trouble:
+        """Return what a record gets that is not asked; raises `LlmStop` where the job is to stop instead."""
+        count = f"records in a row without an answer: {outage.failures}"
+        said = f"the endpoint counts as dead ({count}). It failed last at {outage.last}"
+        if self._model.when_dead == "stop":
+            raise LlmStop(f"{said}. The job stops, as when_dead says; run the same command again to continue")
+        return _Trouble(f"not asked: {said}", Failure.UNAVAILABLE)
+
+    def _send(
+        self, task: Task, chat: list[dict[str, str]], tally: _Tally, ticket: Ticket
+    ) -> bytes | _Trouble:
         """Send a question until it is answered or given up; negotiate the parameters on the way."""
         while True:
             dialect = self._dialect
@@ -202,17 +246,26 @@ class LlmClient:
             answer = self._network.send({"model": self._model.model, "messages": chat, **parameters})
             if isinstance(answer, ErrorStatus) and self._renegotiate(dialect, parameters, answer):
                 continue
-            allowed = self._allowed_retries(answer)
             if isinstance(answer, bytes):
                 return answer
             trouble = self._trouble(answer, tally)
             if trouble.failure is None:
                 raise LlmStop(trouble.detail)
+            if trouble.alive:
+                self._breaker.answered(ticket)
+            allowed = self._model.max_retries if ticket.retries or trouble.alive else 0
             delay = max(llm_wire.backoff(tally.retries, self._jitter()), trouble.wait)
-            if not trouble.retry or tally.retries >= allowed or delay > MAX_WAIT_SECONDS:
+            hopeless = not trouble.retry or tally.retries >= allowed or delay > MAX_WAIT_SECONDS
+            if hopeless or not self._wait(delay):
                 return replace(trouble, detail=f"{trouble.detail} (requests: {tally.requests})")
             tally.retries += 1
-            self._sleep(delay)
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait before the next try; False where others found the endpoint dead before or meanwhile."""
+        if self._breaker.outage:
+            return False
+        self._sleep(seconds)
+        return self._breaker.outage is None
 
     def _renegotiate(self, dialect: llm_wire.Dialect, sent: Mapping[str, Any], error: ErrorStatus) -> bool:
         """Give up the parameter that an error names, for the client's life; False where it names none."""
@@ -242,22 +295,11 @@ class LlmClient:
         if status == _PAYMENT_REQUIRED or answer.code == "insufficient_quota":
             return _Trouble(f"the account has no money or quota left: {detail}", Failure.UNAVAILABLE)
         if status in _PASSING or status >= _SERVER_ERROR:
-            wait = llm_wire.retry_after(answer.headers, self._wall_clock()) or 0.0
-            return _Trouble(detail, Failure.UNAVAILABLE, retry=True, wait=wait)
-        return _Trouble(f"the endpoint refused the question: {detail}", Failure.UNUSABLE)
-
-    def _allowed_retries(self, answer: bytes | ErrorStatus | BrokenTransfer) -> int:
-        """Return how often the record may be tried again.
-
-        After as many broken transfers in a row as `concurrency` records may have, the endpoint is dead to us:
-        each record is tried once, until one is answered. Else a job would wait for hours on a dead host.
-        """
-        limit = self._model.max_retries
-        with self._lock:
-            broken = isinstance(answer, BrokenTransfer)
-            self._broken_in_a_row = self._broken_in_a_row + 1 if broken else 0
-            dead = self._broken_in_a_row > self._model.concurrency * (limit + 1)
-        return 0 if dead else limit
+            wait = llm_wire.retry_after(answer.headers, self._wall_clock())
+            # It is busy and says until when: the waits it asks for slow the job down enough.
+            busy = status == _TOO_MANY_REQUESTS and wait is not None and wait <= MAX_WAIT_SECONDS
+            return _Trouble(detail, Failure.UNAVAILABLE, retry=True, wait=wait or 0.0, alive=busy)
+        return _Trouble(f"the endpoint refused the question: {detail}", Failure.UNUSABLE, alive=True)
 
     def _clean(self, text: str) -> str:
         """Take the key out of foreign text, and what UTF-8 cannot carry."""
