@@ -52,6 +52,8 @@ class Plan:
     ending: Ending
     state: str
     """URL of the output's state folder."""
+    ledger: str | None = None
+    """Path of the file in which this machine's workers share `job.budget`; None where they share none."""
 
     @property
     def local_models(self) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipelines.errors import JobFailedError
+from pipelines.errors import FAILED, WRONG, JobFailedError
 from router.job_loading import apply_overrides, job_schema, load_job, parse_sets
 from transforms.llm_access import LlmStop
 
@@ -27,9 +27,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-DONE, FAILED, WRONG, TOO_MANY_DEAD = 0, 1, 2, 3
-"""Exit codes: done; the job failed; the job file or the arguments are wrong; too many dead letters."""
 
 JobFile = Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")]
 Sets = Annotated[

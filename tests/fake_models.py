@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from router.job import Task
+    from transforms.journal import JournalOf
     from transforms.slm_handler import LocalModel
 
 INPUT_TOKENS = 10
@@ -67,13 +68,15 @@ def _probabilities(task: Task, steered: Mapping[str, float]) -> np.ndarray[tuple
 class FakeHandler(LlamaCppModelHandler):
     """The project's own handler with a fake scorer: all but the engine is real."""
 
-    def load_model(self) -> FakeScorer:  # type: ignore[override]  # it stands in for the real one
+    def load_scorer(self) -> FakeScorer:  # type: ignore[override]  # it stands in for the real one
         return FakeScorer(self._local.name, self._tasks)
 
 
-def fake_handler(local: LocalModel, tasks: Mapping[str, Task]) -> FakeHandler:
+def fake_handler(
+    local: LocalModel, tasks: Mapping[str, Task], journal: JournalOf | None = None
+) -> FakeHandler:
     """Take the place of `LlamaCppModelHandler` in `pipelines.prepare`."""
-    return FakeHandler(local, tasks)
+    return FakeHandler(local, tasks, journal)
 
 
 def gguf_file(folder: pathlib.Path, name: str = "model.gguf") -> pathlib.Path:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
+from transforms.output_files import remove_published
 from transforms.output_rows import output_table
 from transforms.write_output import REVIEW_ROWS
 from transforms.write_report import write_report
@@ -60,6 +61,7 @@ def finish_job(
     tally = sum((part.tally for part in parts), Tally())
     check_balance(read or 0, tally)
     filesystem, folder = fsspec.core.url_to_fs(ending.output)
+    remove_published(filesystem, folder)
     _publish(filesystem, folder, "annotations", ending.suffix, parts)
     _publish(filesystem, folder, "dead_letters", "jsonl", parts)
     if ending.suffix == "parquet" and not tally.annotated:

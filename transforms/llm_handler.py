@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from decimal import ROUND_HALF_UP, Decimal
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from apache_beam.metrics.metric import Metrics
 from apache_beam.ml.inference.base import RemoteModelHandler
 
+from router.identity import text_key
+from router.journal import call_name
 from router.records import Answer, Failure, Usage, Work
 from router.spending import Spending, worst_cost
+from transforms.budget_ledger import BudgetLedger
+from transforms.journal import Journal, JournalOf
 from transforms.llm_client import LlmClient, LlmReply
 
 if TYPE_CHECKING:
@@ -24,23 +27,34 @@ _MICRO = Decimal(1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
+class BudgetShare:
+    """What a worker process may spend: a `limit` of its own, or what a `ledger` shared with others allows."""
+
+    limit: Decimal
+    ledger: str | None = None
+    """Path of a `BudgetLedger`."""
+
+
+@dataclasses.dataclass(frozen=True)
 class LlmSession:
-    """A worker's client, and the money it may still spend."""
+    """A worker's client, the money it may still spend, and the answers given before."""
 
     client: LlmClient
-    spending: Spending
+    spending: Spending | BudgetLedger
+    journal: Journal | None
 
 
 class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
     """Appends an LLM's answer to each `Work`: labels, or the reason why there are none."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the model and what surrounds it
         self,
         model_name: str,
         model: OpenAIModel,
         price: TokenPrice,
         tasks: Mapping[str, Task],
-        max_usd: Decimal | None = None,
+        budget: BudgetShare | None = None,
+        journal: JournalOf | None = None,
     ) -> None:
         """Take plain data only; the client is made in the worker, where the key is.
 
@@ -49,7 +63,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             model: Endpoint, limits and the name of the key's variable.
             price: What its tokens cost.
             tasks: The tasks by name; each record's must be among them.
-            max_usd: What each worker process may spend; None for no limit.
+            budget: What the worker process may spend; None for no limit.
+            journal: Where answers are kept and found again; None to keep none.
 
         """
         # The base class would repeat whole batches, paid answers included; the client retries single calls.
@@ -58,11 +73,16 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         self._model = model
         self._price = price
         self._tasks = dict(tasks)
-        self._max_usd = max_usd
+        self._budget = budget
+        self._journal = journal
 
     def create_client(self) -> LlmSession:
         """Open the client. Raises `LlmStop` where the worker's environment lacks the key."""
-        return LlmSession(LlmClient(self._model, self._price), Spending(self._max_usd))
+        client = LlmClient(self._model, self._price)
+        spending: Spending | BudgetLedger = Spending(self._budget.limit if self._budget else None)
+        if self._budget is not None and self._budget.ledger is not None:
+            spending = BudgetLedger(self._budget.ledger)
+        return LlmSession(client, spending, None if self._journal is None else Journal(self._journal))
 
     def request(
         self, batch: Sequence[Work], model: LlmSession, inference_args: Mapping[str, Any] | None = None
@@ -71,32 +91,48 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
 
         Raises:
             LlmStop: The endpoint refuses the key, or knows neither the model nor the URL.
+            JournalError: An answer could not be kept.
             ValueError: There are inference_args: nothing here would heed them.
 
         """
         self.validate_inference_args(inference_args)
-        worst = [self._worst(work) for work in batch]
-        asked = [model.spending.reserve(amount) for amount in worst]
-        questions = [(self._tasks[work.record.task], work.record.text) for work in compress(batch, asked)]
-        replies = iter(model.client.label_all(questions))
-        answers = [
-            self._settle(next(replies), amount, model) if ask else self._over_budget(amount)
-            for ask, amount in zip(asked, worst, strict=True)
-        ]
+        answered = model.client.each(lambda work: self._answer(work, model), batch)
+        # Metrics belong to the thread that Beam called, so they are counted here and not in the pool.
+        for _, reply in answered:
+            if reply is not None:
+                self._count(reply)
         return [
             dataclasses.replace(work, ask=None, answers=(*work.answers, answer))
-            for work, answer in zip(batch, answers, strict=True)
+            for work, (answer, _) in zip(batch, answered, strict=True)
         ]
 
-    def _worst(self, work: Work) -> Decimal:
-        task = self._tasks[work.record.task]
-        return worst_cost(task, work.record.text, self._price, self._model.max_output_tokens)
+    def _answer(self, work: Work, session: LlmSession) -> tuple[Answer, LlmReply | None]:
+        """The answer from the journal, or from a call that the budget allows; with the call's reply."""
+        task = work.record.task
+        key = text_key(work.record.text, task)
+        known = None if session.journal is None else session.journal.find(task, key)
+        if known is not None:
+            return known, None
+        worst = worst_cost(self._tasks[task], work.record.text, self._price, self._model.max_output_tokens)
+        call = self._call(task, key)
+        if not session.spending.reserve(call, worst):
+            return self._kept(session, task, key, self._over_budget(worst)), None
+        spent = Decimal(0)
+        try:
+            reply = session.client.label(self._tasks[task], work.record.text)
+            spent = reply.usage.usd
+            # Kept before anything else can fail, and settled after: a crash between the two costs nothing.
+            return self._kept(session, task, key, self._told(reply)), reply
+        finally:
+            session.spending.settle(call, spent)
 
-    def _settle(self, reply: LlmReply, worst: Decimal, session: LlmSession) -> Answer:
-        session.spending.settle(worst, reply.usage.usd)
-        # Metrics belong to the thread that Beam called, so they are counted here and not in the pool.
-        self._count(reply)
-        return self._answer(reply)
+    def _call(self, task: str, key: bytes) -> bytes:
+        """The name of a call in the budget's ledger."""
+        return call_name("" if self._journal is None else self._journal.fingerprints[task], key)
+
+    @staticmethod
+    def _kept(session: LlmSession, task: str, key: bytes, answer: Answer) -> Answer:
+        return answer if session.journal is None else session.journal.keep(task, key, answer)
 
     def _over_budget(self, worst: Decimal) -> Answer:
         detail = f"a call may cost up to ${worst:f}, which is more than is left of budget.max_usd"
@@ -120,7 +156,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         """Bytes of text in a batch; the default would pickle all of it to find out."""
         return sum(len(work.record.text.encode("utf-8", "replace")) for work in batch)
 
-    def _answer(self, reply: LlmReply) -> Answer:
+    def _told(self, reply: LlmReply) -> Answer:
         return Answer(
             model=self._model_name,
             usage=reply.usage,

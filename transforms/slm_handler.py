@@ -13,15 +13,17 @@ from apache_beam.utils.shared import Shared
 
 from router.assets import asset_path
 from router.catalogue import choose_form, load_catalogue
+from router.identity import text_key
 from router.prices import local_cost
 from router.prompts import build_prompt
 from router.records import Answer, Failure, Usage, Work
+from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from router.job import LlamaCppModel, Task
@@ -77,27 +79,53 @@ class LocalScorer:
         return LabelScorer(self._model, wanted, prompt, config)
 
 
-class LlamaCppModelHandler(ModelHandler[Work, Work, LocalScorer]):
+class LocalSession:
+    """A model that is loaded when the first record needs it, and the answers given before."""
+
+    def __init__(self, load: Callable[[], LocalScorer], journal: JournalOf | None) -> None:
+        """`load` makes the scorer."""
+        self._load = load
+        self._lock = threading.Lock()
+        self._scorer: LocalScorer | None = None
+        self.journal = None if journal is None else Journal(journal)
+
+    @property
+    def scorer(self) -> LocalScorer:
+        """The loaded model. Raises `ModelFileError` where it cannot be loaded."""
+        with self._lock:
+            if self._scorer is None:
+                self._scorer = self._load()
+            return self._scorer
+
+
+class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
     """Appends a local model's answer to each `Work` that is to ask this model; others pass through.
 
     Passing through keeps the pipeline one fused chain: a partition and a flatten would make the local runner
     hold every record in memory between them.
     """
 
-    def __init__(self, local: LocalModel, tasks: Mapping[str, Task]) -> None:
-        """Take plain data only; the model is loaded in the worker."""
+    def __init__(
+        self, local: LocalModel, tasks: Mapping[str, Task], journal: JournalOf | None = None
+    ) -> None:
+        """Take plain data only; the model is loaded in the worker. Without a journal no answer is kept."""
         self._local = local
         self._tasks = dict(tasks)
+        self._journal = journal
         # The same handler serves the calibration sample and the main pass: one copy a process for both.
         self._shared = Shared()
 
-    def load_model(self) -> LocalScorer:
-        """Load the model, or take the copy this process has."""
-        scorer: LocalScorer = self._shared.acquire(lambda: LocalScorer(self._local, self._tasks))
-        return scorer
+    def load_model(self) -> LocalSession:
+        """The session of this process; the weights are loaded when a record needs them."""
+        session: LocalSession = self._shared.acquire(lambda: LocalSession(self.load_scorer, self._journal))
+        return session
+
+    def load_scorer(self) -> LocalScorer:
+        """Load the model."""
+        return LocalScorer(self._local, self._tasks)
 
     def run_inference(
-        self, batch: Sequence[Work], model: LocalScorer, inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence[Work], model: LocalSession, inference_args: Mapping[str, Any] | None = None
     ) -> Iterable[Work]:
         """Answer the records one by one; a record the engine fails on costs that record only."""
         if inference_args:
@@ -116,13 +144,18 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalScorer]):
             latency.update(round(answer.usage.seconds * 1000))
             yield dataclasses.replace(work, ask=None, answers=(*work.answers, answer))
 
-    def _answer(self, work: Work, model: LocalScorer) -> Answer:
+    def _answer(self, work: Work, session: LocalSession) -> Answer:
+        task, key = work.record.task, text_key(work.record.text, work.record.task)
+        known = None if session.journal is None else session.journal.find(task, key)
+        if known is not None:
+            return known
         try:
-            scores, usage = model.score(work.record.task, work.record.text)
+            scores, usage = session.scorer.score(task, work.record.text)
         except EngineError as error:
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(error))
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
-        return Answer(self._local.name, dataclasses.replace(usage, usd=usd), scores=scores)
+        answer = Answer(self._local.name, dataclasses.replace(usage, usd=usd), scores=scores)
+        return answer if session.journal is None else session.journal.keep(task, key, answer)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import yaml
 
-from pipelines.prepare import prepare
+from pipelines.prepare import prepare, start
 from pipelines.runner import options_of, run_plan
 from router.job_loading import parse_job
 from tests.fake_models import gguf_file
@@ -80,6 +81,7 @@ class World:
     def run(self, *, options: Sequence[str] = (), workers: int = 1, **changes: Any) -> Written:
         """Run the job; what it wrote."""
         plan = prepare(self.job(**changes), workers=workers)
+        start(plan)
         run_plan(plan, options_of(options))
         return read_written(self.output)
 
@@ -126,6 +128,11 @@ def read_written(folder: pathlib.Path) -> Written:
 def json_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     """The objects of a JSONL file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def lasting_files(folder: pathlib.Path) -> list[str]:
+    """Every file below, the journal's by their tier only: the rest of their names is made up."""
+    return [re.sub(r"(journal/[a-z]+)-.*", r"\1", name) for name in files_in(folder)]
 
 
 def files_in(folder: pathlib.Path) -> list[str]:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.commands import too_many_dead
 from tests.fake_llm_server import FakeLlmServer
-from tests.pipelines.jobs import files_in, read_written
+from tests.pipelines.jobs import lasting_files, read_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,8 @@ FINISHED = [
     "annotations-00001-of-00002.parquet",
     "report.html",
     "review-00000-of-00001.jsonl",
+    "state/journal/slm",
+    "state/journal/slm",
     "state/manifest.json",
     "summary.json",
 ]
@@ -75,7 +77,7 @@ def test_a_run_writes_the_output_and_tells_what_came_out(ready: World) -> None:
     done = tekizai("run", ready.job_file())
 
     assert done.exit_code == 0
-    assert files_in(ready.output) == FINISHED
+    assert lasting_files(ready.output) == FINISHED
     assert "3 of 3 records annotated" in done.stderr
     assert "How: 2 kept, 1 escalated." in lines(done)
     assert lines(done)[-1].endswith(f"Output: {ready.output}")
@@ -86,7 +88,7 @@ def test_a_finished_output_is_left_alone(ready: World) -> None:
     """Running again does nothing and says so, in one line; `--fresh` does it all again."""
     job = ready.job_file()
     tekizai("run", job)
-    before = {name: (ready.output / name).stat().st_mtime_ns for name in FINISHED}
+    before = {path: path.stat().st_mtime_ns for path in ready.output.rglob("*") if path.is_file()}
 
     again = tekizai("run", job)
 
@@ -94,24 +96,35 @@ def test_a_finished_output_is_left_alone(ready: World) -> None:
         0,
         [f"{ready.output} is finished already; nothing to do (--fresh starts over)"],
     )
-    assert {name: (ready.output / name).stat().st_mtime_ns for name in FINISHED} == before
+    assert {path: path.stat().st_mtime_ns for path in ready.output.rglob("*") if path.is_file()} == before
     assert tekizai("run", job, "--fresh").exit_code == 0
-    assert (ready.output / "summary.json").stat().st_mtime_ns != before["summary.json"]
+    assert (ready.output / "summary.json").stat().st_mtime_ns != before[ready.output / "summary.json"]
 
 
-def test_a_run_with_a_limit_is_not_the_whole_job(ready: World) -> None:
-    """The first records only; the whole job then does not take that for its own output."""
+def test_a_run_with_a_limit_is_a_beginning(ready: World) -> None:
+    """The first records only; the whole job then goes on from there."""
     job = ready.job_file()
 
     assert tekizai("run", job, "--limit", "2").exit_code == 0
     assert read_written(ready.output).summary["records"]["read"] == 2
 
-    refused = tekizai("run", job)
+    whole = tekizai("run", job)
+    assert whole.exit_code == 0
+    assert lines(whole)[0] == "continuing: 3 answers are in the journal and are not asked for again"
+    assert read_written(ready.output).summary["records"]["read"] == 3
+
+
+def test_another_jobs_output_is_refused(ready: World) -> None:
+    """It has another name; the message says what to do."""
+    tekizai("run", ready.job_file())
+
+    refused = tekizai("run", ready.job_file(name="other"))
+
     assert refused.exit_code == 2
-    [line] = lines(refused)
-    assert line.startswith(f"tekizai: output.path: {ready.output} holds the finished output of another job")
-    assert line.endswith("give another output.path, or --fresh to replace it")
-    assert files_in(ready.output) == FINISHED
+    assert refused.stderr == (
+        f"tekizai: output.path: {ready.output} holds the finished output of job 'test', and this is job "
+        "'other'; give another output.path, or --fresh to replace it\n"
+    )
 
 
 def test_input_output_and_set_say_where(ready: World) -> None:
@@ -141,11 +154,18 @@ def test_other_files_in_the_output_folder_stay(ready: World) -> None:
     assert tekizai("run", job).exit_code == 0
     assert tekizai("run", job, "--fresh", "--limit", "1").exit_code == 0
 
-    assert files_in(ready.output) == ["annotations-00000-of-00001.parquet", mine.name, *FINISHED[2:]]
+    assert lasting_files(ready.output) == [
+        "annotations-00000-of-00001.parquet",
+        mine.name,
+        *FINISHED[2:5],
+        *FINISHED[6:],
+    ]
 
 
-def test_a_failed_run_leaves_nothing_behind(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1 and one line, though records were answered before the endpoint refused the key."""
+def test_a_failed_run_keeps_what_was_answered_and_nothing_else(
+    ready: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 and one line; records were answered before the endpoint refused the key."""
     monkeypatch.setenv("FAKE_KEY", "sk-wrong")
     ready.output.mkdir()
     (ready.output / "notes.md").write_text("x", encoding="utf-8")
@@ -162,7 +182,12 @@ def test_a_failed_run_leaves_nothing_behind(ready: World, monkeypatch: pytest.Mo
     assert "HTTP 401" in line
     assert "Set the environment variable FAKE_KEY" in line
     assert "sk-wrong" not in line
-    assert files_in(ready.output) == ["notes.md"]
+    assert line.endswith("What was answered is kept: the same command continues; with --fresh it starts over")
+    assert lasting_files(ready.output) == [
+        "notes.md",
+        "state/journal/slm",
+        "state/manifest.json",
+    ]
 
 
 def test_a_typo_leaves_the_finished_output(ready: World) -> None:
@@ -178,7 +203,7 @@ def test_a_typo_leaves_the_finished_output(ready: World) -> None:
         done = tekizai("run", ready.job_file(), "--fresh", *arguments)
         assert (done.exit_code, len(lines(done))) == (2, 1), done.stderr
 
-    assert files_in(ready.output) == FINISHED
+    assert lasting_files(ready.output) == FINISHED
 
 
 @pytest.mark.parametrize(
@@ -283,26 +308,11 @@ def test_a_bug_is_one_line_and_exit_code_1(ready: World, monkeypatch: pytest.Mon
     assert isinstance(tekizai("run", ready.job_file(), "--verbose").exception, KeyError)
 
 
-def test_stopping_by_hand_leaves_nothing_behind(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control-C is no error to explain."""
-
-    def interrupted(*arguments: object) -> None:
-        (ready.output / "annotations-00000-of-00001.parquet").write_text("half", encoding="utf-8")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pipelines.commands.run_plan", interrupted)
-
-    done = tekizai("run", ready.job_file())
-
-    assert (done.exit_code, lines(done)) == (1, ["tekizai: stopped"])
-    assert files_in(ready.output) == []
-
-
-def test_a_budget_needs_this_machine(ready: World) -> None:
-    """Workers elsewhere share no counter yet."""
+def test_a_budget_elsewhere_needs_the_number_of_workers(ready: World) -> None:
+    """They share no counter, so each gets a part; nothing says how many there are."""
     path = ready.job_file(budget={"max_usd": 1})
 
     done = tekizai("run", path, "--", "--runner=FlinkRunner")
 
     assert done.exit_code == 2
-    assert "budget.max_usd" in lines(done)[0]
+    assert "give budget.workers" in lines(done)[0]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
 
 from pipelines.errors import OutputError
-from pipelines.output_folder import claim_output, clear_output
+from pipelines.output_folder import claim_output, clear_failed, clear_output
 from tests.pipelines.jobs import files_in
 
 if TYPE_CHECKING:
@@ -40,15 +40,26 @@ def fill(folder: pathlib.Path, *names: str) -> None:
         (folder / name).write_text("x", encoding="utf-8")
 
 
-def finish(folder: pathlib.Path, digest: str = "abc") -> None:
+def manifest_of(digest: str = "abc", name: str = "job", **more: Any) -> dict[str, Any]:
+    """A manifest with what is looked at."""
+    return {"job_digest": digest, "job": {"name": name, **more}, "answers": {"small": {"t": "f00d"}}}
+
+
+def finish(folder: pathlib.Path, digest: str = "abc", name: str = "job", waiting: int = 0) -> None:
     """Make it look like a finished output."""
     fill(folder, *WRITTEN, "state/manifest.json")
-    (folder / "state/manifest.json").write_text(json.dumps({"job_digest": digest}), encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps({"status": {"llm_unavailable": waiting}}))
+    (folder / "state/manifest.json").write_text(json.dumps(manifest_of(digest, name)), encoding="utf-8")
+
+
+def claim(output: str | pathlib.Path, *, fresh: bool = False, **fields: Any) -> bool:
+    """Claim a folder; whether there was nothing to do."""
+    return claim_output(str(output), manifest_of(**fields), fresh=fresh).done
 
 
 def test_a_folder_that_does_not_exist_is_made(tmp_path: pathlib.Path) -> None:
     """With the folders above it."""
-    assert claim_output(str(tmp_path / "a/b"), "abc", fresh=False) is False
+    assert claim(tmp_path / "a/b") is False
     assert (tmp_path / "a/b/state").is_dir()
 
 
@@ -57,11 +68,11 @@ def test_the_finished_output_of_the_same_job_is_left_alone(tmp_path: pathlib.Pat
     finish(tmp_path)
     before = files_in(tmp_path)
 
-    assert claim_output(str(tmp_path), "abc", fresh=False) is True
+    assert claim(tmp_path) is True
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize("manifest", ['{"job_digest": "other"}', "{}", "not json", None])
+@pytest.mark.parametrize("manifest", ['{"job": {"name": "other"}}', "{}", "not json", None])
 def test_the_finished_output_of_another_job_is_refused(tmp_path: pathlib.Path, manifest: str | None) -> None:
     """Also where nothing tells whose it is; the message says how to go on, and nothing is touched."""
     finish(tmp_path)
@@ -70,8 +81,11 @@ def test_the_finished_output_of_another_job_is_refused(tmp_path: pathlib.Path, m
         (tmp_path / "state/manifest.json").write_text(manifest, encoding="utf-8")
     before = files_in(tmp_path)
 
-    with pytest.raises(OutputError, match=r"output of another job.*give another output\.path, or --fresh"):
-        claim_output(str(tmp_path), "abc", fresh=False)
+    said = (
+        r"output of (another job|job 'other'), and this is job 'job'; give another output\.path, or --fresh"
+    )
+    with pytest.raises(OutputError, match=said):
+        claim(tmp_path)
 
     assert files_in(tmp_path) == before
 
@@ -82,8 +96,8 @@ def test_fresh_replaces_a_finished_output(tmp_path: pathlib.Path, digest: str) -
     finish(tmp_path, digest)
     fill(tmp_path, *FOREIGN)
 
-    assert claim_output(str(tmp_path), "abc", fresh=True) is False
-    assert files_in(tmp_path) == sorted(FOREIGN)
+    assert claim(tmp_path, fresh=True) is False
+    assert files_in(tmp_path) == sorted((*FOREIGN, "state/manifest.json"))
 
 
 @pytest.mark.parametrize("left", ["state/parts/annotations-1.jsonl", "state/progress/1.json"])
@@ -91,8 +105,49 @@ def test_what_an_interrupted_run_left_is_removed(tmp_path: pathlib.Path, left: s
     """It has no summary, which is written last."""
     fill(tmp_path, left, "annotations-00000-of-00002.parquet", "report.html", *FOREIGN)
 
-    assert claim_output(str(tmp_path), "abc", fresh=False) is False
-    assert files_in(tmp_path) == sorted(FOREIGN)
+    assert claim(tmp_path) is False
+    assert files_in(tmp_path) == sorted((*FOREIGN, "state/manifest.json"))
+
+
+def test_the_answers_of_an_interrupted_run_are_kept(tmp_path: pathlib.Path) -> None:
+    """What it was publishing is not; another job's answers are not touched, and the message says whose."""
+    fill(tmp_path, "annotations-00000-of-00002.parquet")
+    finish(tmp_path)
+    (tmp_path / "summary.json").unlink()
+    line = b'{"key":"' + b"0" * 32 + b'","final":true,"usage":{}}\n'
+    fill(tmp_path, "state/journal/slm-f00d-1.jsonl", "state/parts/x")
+    (tmp_path / "state/journal/slm-f00d-1.jsonl").write_bytes(line)
+
+    with pytest.raises(OutputError, match="answers of an interrupted run of job 'job', and this is job 'b'"):
+        claim(tmp_path, name="b")
+    found = claim_output(str(tmp_path), manifest_of("new"), fresh=False)
+
+    assert found.lines == ("continuing: 1 answers are in the journal and are not asked for again",)
+    assert files_in(tmp_path) == ["state/journal/slm-f00d-1.jsonl", "state/manifest.json"]
+    assert claim(tmp_path, fresh=True) is False
+    assert files_in(tmp_path) == ["state/manifest.json"]
+
+
+def test_a_finished_output_of_a_changed_job_stays_until_it_is_replaced(tmp_path: pathlib.Path) -> None:
+    """The run that is to replace it may fail; its manifest stays with it."""
+    finish(tmp_path)
+    before = files_in(tmp_path)
+
+    assert claim(tmp_path, digest="changed") is False
+    assert files_in(tmp_path) == before
+    assert json.loads((tmp_path / "state/manifest.json").read_text())["job_digest"] == "abc"
+    assert clear_failed(str(tmp_path)) is False
+    assert files_in(tmp_path) == before
+
+
+def test_records_that_wait_for_a_model_are_a_reason_to_run_again(tmp_path: pathlib.Path) -> None:
+    """The endpoint was dead; the same command asks again."""
+    finish(tmp_path, waiting=3)
+
+    found = claim_output(str(tmp_path), manifest_of(), fresh=False)
+
+    assert not found.done
+    assert found.lines == ("3 records had no answer from a model that was not available: it is asked again",)
 
 
 @pytest.mark.parametrize("name", ["annotations-00000-of-00001.parquet", "report.html"])
@@ -101,7 +156,7 @@ def test_files_that_no_run_left_are_not_replaced(tmp_path: pathlib.Path, name: s
     fill(tmp_path, name)
 
     with pytest.raises(OutputError, match=f"holds {name}, which a run would replace"):
-        claim_output(str(tmp_path), "abc", fresh=False)
+        claim(tmp_path)
 
     assert files_in(tmp_path) == [name]
 
@@ -110,8 +165,8 @@ def test_a_folder_with_other_files_is_used(tmp_path: pathlib.Path) -> None:
     """They are none of the run's business."""
     fill(tmp_path, *FOREIGN)
 
-    assert claim_output(str(tmp_path), "abc", fresh=False) is False
-    assert files_in(tmp_path) == sorted(FOREIGN)
+    assert claim(tmp_path) is False
+    assert files_in(tmp_path) == sorted((*FOREIGN, "state/manifest.json"))
 
 
 def test_clearing_removes_an_empty_state_folder(tmp_path: pathlib.Path) -> None:
@@ -130,23 +185,23 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path: pathlib.Path) -> None:
     fill(tmp_path, "file")
 
     with pytest.raises(OutputError, match=r"file/out cannot be written .*choose another folder"):
-        claim_output(str(tmp_path / "file/out"), "abc", fresh=False)
+        claim(tmp_path / "file/out")
 
 
 def test_an_unknown_filesystem_is_refused() -> None:
     """A misspelt protocol is an error of the job file."""
     with pytest.raises(OutputError, match=r"s4://bucket/out cannot be written"):
-        claim_output("s4://bucket/out", "abc", fresh=False)
+        claim("s4://bucket/out")
 
 
 def test_object_stores_have_no_folders() -> None:
     """The same on a filesystem that knows files only."""
     store = fsspec.filesystem("memory")
     for name in ("summary.json", "annotations-00000-of-00001.jsonl", "state/manifest.json", "notes.md"):
-        store.pipe_file(f"/bucket/out/{name}", b'{"job_digest": "abc"}')
+        store.pipe_file(f"/bucket/out/{name}", json.dumps(manifest_of()).encode())
     try:
-        assert claim_output("memory://bucket/out", "abc", fresh=False) is True
-        assert claim_output("memory://bucket/out", "abc", fresh=True) is False
-        assert store.find("/bucket/out") == ["/bucket/out/notes.md"]
+        assert claim("memory://bucket/out") is True
+        assert claim("memory://bucket/out", fresh=True) is False
+        assert store.find("/bucket/out") == ["/bucket/out/notes.md", "/bucket/out/state/manifest.json"]
     finally:
         store.rm("/bucket", recursive=True)

@@ -13,7 +13,7 @@ from pipelines.prepare import prepare, used_models
 from tests.fake_models import FakeHandler
 from tests.pipelines.jobs import SENTIMENT, TOPICS, files_in
 from transforms.llm_access import LlmStop
-from transforms.llm_handler import OpenAICompatibleModelHandler
+from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,8 +84,8 @@ def test_the_cores_are_shared_by_the_workers(ready: World, monkeypatch: pytest.M
     assert [threads(workers) for workers in (1, 3, 20)] == [[8, 5], [2, 5], [1, 5]]
 
 
-def test_the_budget_is_shared_by_workers_and_hosted_models(ready: World) -> None:
-    """So that together they cannot cross it: 6 dollars over 2 models and 3 workers are 1 each."""
+def test_the_budget_is_divided_where_workers_share_no_counter(ready: World) -> None:
+    """Elsewhere than here: 6 dollars over 2 models and 3 workers are 1 each. Here one ledger serves all."""
     local = ready.job().models["small"].model_dump(mode="json")
     job = ready.job(
         models={"small": local, "one": HOSTED, "two": HOSTED},
@@ -97,11 +97,13 @@ def test_the_budget_is_shared_by_workers_and_hosted_models(ready: World) -> None
         budget={"max_usd": "6"},
     )
 
-    handlers = prepare(job, workers=3).handlers
+    def shares(*, local: bool) -> list[BudgetShare | None]:
+        handlers = prepare(job, workers=3, local=local).handlers
+        hosted = [handlers[name] for name in ("one", "two")]
+        return [one._budget for one in hosted if isinstance(one, OpenAICompatibleModelHandler)]
 
-    hosted = [handlers[name] for name in ("one", "two")]
-    assert all(isinstance(handler, OpenAICompatibleModelHandler) for handler in hosted)
-    assert [handler._max_usd for handler in hosted] == [Decimal(1), Decimal(1)]  # type: ignore[attr-defined]
+    assert shares(local=False) == [BudgetShare(Decimal(1))] * 2
+    assert shares(local=True) == [BudgetShare(Decimal(6), f"{ready.output}/state/budget.sqlite")] * 2
 
 
 def test_a_missing_key_shows_at_once(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,28 +15,28 @@ def test_a_call_that_could_cross_the_limit_is_not_allowed() -> None:
     """The worst case counts, not what calls turn out to cost; exactly the rest is still allowed."""
     spending = Spending(Decimal("1.00"))
 
-    assert spending.reserve(Decimal("0.60"))
-    assert not spending.reserve(Decimal("0.41"))
-    assert spending.reserve(Decimal("0.40"))
+    assert spending.reserve(b"a", Decimal("0.60"))
+    assert not spending.reserve(b"a", Decimal("0.41"))
+    assert spending.reserve(b"a", Decimal("0.40"))
 
 
 def test_what_was_reserved_and_not_spent_is_given_back() -> None:
     """After a cheap call there is room for another one."""
     spending = Spending(Decimal("1.00"))
-    assert spending.reserve(Decimal("0.90"))
+    assert spending.reserve(b"a", Decimal("0.90"))
 
-    spending.settle(Decimal("0.90"), Decimal("0.10"))
+    spending.settle(b"a", Decimal("0.10"))
 
-    assert spending.reserve(Decimal("0.90"))
-    assert not spending.reserve(Decimal("0.01"))
+    assert spending.reserve(b"a", Decimal("0.90"))
+    assert not spending.reserve(b"a", Decimal("0.01"))
 
 
 def test_without_a_limit_everything_is_allowed() -> None:
     """No budget in the job file means none here."""
     spending = Spending(None)
 
-    assert spending.reserve(Decimal(10**9))
-    spending.settle(Decimal(10**9), Decimal(1))
+    assert spending.reserve(b"a", Decimal(10**9))
+    spending.settle(b"a", Decimal(1))
 
 
 def test_the_worst_case_counts_bytes_as_tokens_and_both_questions() -> None:

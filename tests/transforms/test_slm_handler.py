@@ -18,10 +18,12 @@ from router.records import Failure, LabelScores, Route, Usage, Work
 from tests.models import SMOLLM2, real_model
 from tests.router.work_examples import record, said
 from tests.transforms.local_pipeline import local_pipeline
+from transforms.journal import JournalOf, JournalPlace
 from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel, ModelFileError
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel, LocalScorer
 
 if TYPE_CHECKING:
+    import pathlib
     from collections.abc import Mapping
 
 MOOD = Task(name="mood", instruction="Judge.", labels=(Label(name="bad"), Label(name="good")))
@@ -135,11 +137,35 @@ def _ask_again(work: Work) -> Work:
 def test_two_models_are_two_copies(made: list[str]) -> None:
     """Handlers of different models do not share."""
     with local_pipeline() as pipeline:
-        first = pipeline | beam.Create([asking()]) | "First" >> RunInference(handler())
+        works = [asking(), asking(ask="other", offset=1)]
+        first = pipeline | beam.Create(works) | "First" >> RunInference(handler())
         second = first | "Second" >> RunInference(handler(name="other"))
-        assert_that(second | beam.Map(seen), equal_to([("r0", None, [SCORED])]))
+        expected = [("r0", None, [SCORED]), ("r1", None, [("other", *SCORED[1:])])]
+        assert_that(second | beam.Map(seen), equal_to(expected))
 
     assert sorted(made) == ["other", "small"]
+
+
+def test_a_model_that_no_record_asks_is_not_loaded(made: list[str]) -> None:
+    """A continued run may find every answer in the journal."""
+    one = handler()
+
+    assert list(one.run_inference([asking(ask="other")], one.load_model()))
+    assert made == []
+
+
+def test_an_answer_in_the_journal_is_not_asked_for_again(made: list[str], tmp_path: pathlib.Path) -> None:
+    """Not by another process either: same scores, same account, and no model was loaded."""
+    of = JournalOf(JournalPlace(str(tmp_path)), "slm", "small", {"mood": "aa", "topic": "bb"})
+    local = LocalModel("small", LlamaCppModel(engine="llama_cpp", source="nowhere.gguf"), 1, Decimal("3.6"))
+
+    def answer() -> tuple[Any, ...]:
+        one = LlamaCppModelHandler(local, TASKS, of)
+        (found,) = one.run_inference([asking()], one.load_model())
+        return seen(found)
+
+    assert answer() == answer() == ("r0", None, [SCORED])
+    assert made == ["small"]
 
 
 def test_metrics(made: list[str]) -> None:
@@ -182,7 +208,7 @@ def test_a_missing_model_is_said_in_one_line() -> None:
     with pytest.raises(
         ModelFileError, match=r"^models\.small\.source: nowhere\.gguf: no such model file; give"
     ):
-        handler().load_model()
+        _ = handler().load_model().scorer
 
 
 def test_the_real_model(monkeypatch: pytest.MonkeyPatch) -> None:

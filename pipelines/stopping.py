@@ -1,0 +1,66 @@
+"""Ending a run at once: on SIGTERM and Ctrl-C, and when a worker process was killed.
+
+Beam's runner waits for the bundle that is under way, which may take hours. The journal makes that needless:
+what was answered is kept, so the process may end as it stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from transforms.journal import flush_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_FLUSH_SECONDS = 3.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: int) -> Iterator[None]:
+    """While this holds, a signal or a killed worker ends the process with `code`.
+
+    Args:
+        tell: writes a line for the user.
+        tidy: removes what must not be left behind; what it raises is passed over.
+        code: the exit code.
+    """
+    once = threading.Lock()
+
+    def end(why: str) -> None:
+        if not once.acquire(blocking=False):
+            return
+        # Requests under way and a full disk must not hold up the end.
+        flushing = threading.Thread(target=flush_all, daemon=True)
+        flushing.start()
+        flushing.join(_FLUSH_SECONDS)
+        with contextlib.suppress(Exception):
+            tidy()
+        tell(why)
+        sys.stderr.flush()
+        os._exit(code)
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        end(f"stopped by {signal.Signals(number).name}")
+
+    def on_thread_error(arguments: Any) -> None:  # noqa: ANN401 - threading's own record
+        if "Worker subprocess exited" in str(arguments.exc_value):
+            end(f"a worker process died ({arguments.exc_value}); was it killed, or out of memory?")
+        else:
+            hook(arguments)
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    hook, threading.excepthook = threading.excepthook, on_thread_error
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,190 @@
+"""The journal's format: every answer a model gave as one line of JSON, named by what was asked of whom.
+
+docs/journal.md describes it for readers outside this project. No file is opened here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from router.llm_prompt import answer_schema, messages
+from router.records import Answer, Failure, LabelScores, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from router.catalogue import CatalogueEntry
+    from router.job import LlamaCppModel, OpenAIModel, Task
+
+FORMAT = 1
+"""Version of the lines and of the files' names; a journal of another version is not read."""
+
+SCORING = 1
+"""Raised whenever scoring a label changes so much that earlier answers no longer count."""
+
+KEY_START, KEY_END = len(b'{"key":"'), len(b'{"key":"') + 32
+"""Where the text's key stands in a line, so that an index needs no parsing."""
+
+_LINE_START = b'{"key":"'
+_FINAL = b'","final":true,'
+_OPEN = b'","final":false,'
+_FINGERPRINT_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line: an answer (or a failed attempt that cost money) about a text under a task."""
+
+    text_key: bytes
+    """`router.identity.text_key` of the text and the task: 16 bytes."""
+    answer: Answer
+
+    @property
+    def final(self) -> bool:
+        """Whether asking again would be a waste: labels, scores, or an LLM that twice gave no label."""
+        return is_final(self.answer)
+
+
+def is_final(answer: Answer) -> bool:
+    """Whether an answer settles the question; passing troubles (no connection, no money) do not."""
+    return answer.failure in (None, Failure.UNUSABLE)
+
+
+def local_fingerprint(task: Task, model: LlamaCppModel, sha256: str, entry: CatalogueEntry) -> str:
+    """What decides a local model's answer apart from the text: weights, prompt, context and scoring.
+
+    The price and the threads are not in it: they change the account and the speed, not the answer.
+    """
+    return _digest(
+        {
+            "engine": model.engine,
+            "scoring": SCORING,
+            "sha256": sha256,
+            "context": model.context,
+            "prompt": model.prompt.model_dump(mode="json"),
+            "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
+            "task": task.model_dump(mode="json"),
+        }
+    )
+
+
+def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
+    """What decides a hosted model's answer apart from the text: endpoint, model, messages and bounds."""
+    return _digest(
+        {
+            "engine": model.engine,
+            "base_url": model.base_url,
+            "model": model.model,
+            "max_output_tokens": model.max_output_tokens,
+            "messages": messages(task, ""),
+            "schema": answer_schema(task),
+        }
+    )
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    data = json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
+    return hashlib.blake2b(data, digest_size=_FINGERPRINT_BYTES).hexdigest()
+
+
+def call_name(fingerprint: str, text_key: bytes) -> bytes:
+    """The name of a question to a model, in the ledger of a budget."""
+    return bytes.fromhex(fingerprint) + text_key
+
+
+def write_entry(entry: Entry) -> bytes:
+    """The entry as a line, its end included."""
+    answer, usage = entry.answer, entry.answer.usage
+    body: dict[str, Any] = {
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "output_tokens": usage.output_tokens,
+            "seconds": usage.seconds,
+            "usd": f"{usage.usd:f}",
+        }
+    }
+    if answer.scores is not None:
+        body["probabilities"] = answer.scores.probabilities.tolist()
+        body["parts"] = answer.scores.parts
+        if answer.scores.features is not None:
+            half = answer.scores.features.astype("<f2").tobytes()
+            body["features"] = base64.b64encode(half).decode()
+    if answer.labels is not None:
+        body["labels"] = list(answer.labels)
+    extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
+    body |= {name: value for name, value in extras.items() if value}
+    mark = _FINAL if entry.final else _OPEN
+    return _LINE_START + entry.text_key.hex().encode() + mark + orjson.dumps(body)[1:] + b"\n"
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line can be an entry: it begins and ends as one. A torn line does not."""
+    return line.startswith(_LINE_START) and line.endswith(b"}\n") and len(line) > KEY_END
+
+
+def is_settled(line: bytes) -> bool:
+    """Whether a whole line holds a final answer."""
+    return line.startswith(_FINAL, KEY_END)
+
+
+def read_entry(line: bytes, model: str) -> Entry | None:
+    """The entry of a line as an answer of `model`; None where the line is damaged."""
+    if not is_whole(line):
+        return None
+    try:
+        data = orjson.loads(line)
+        used = data["usage"]
+        usage = Usage(
+            int(used["input_tokens"]),
+            int(used["cached_tokens"]),
+            int(used["output_tokens"]),
+            float(used["seconds"]),
+            Decimal(used["usd"]),
+        )
+        labels, failure = data.get("labels"), data.get("failure")
+        answer = Answer(
+            model,
+            usage,
+            scores=_scores(data),
+            labels=None if labels is None else tuple(labels),
+            failure=None if failure is None else Failure(failure),
+            detail=data.get("detail", ""),
+            raw=data.get("raw"),
+        )
+        return Entry(bytes.fromhex(data["key"]), answer)
+    except (ValueError, KeyError, TypeError, InvalidOperation):
+        return None
+
+
+def _scores(data: Mapping[str, Any]) -> LabelScores | None:
+    if "probabilities" not in data:
+        return None
+    features = None
+    if "features" in data:
+        features = np.frombuffer(base64.b64decode(data["features"]), dtype="<f2").astype(np.float32)
+    probabilities = np.array(data["probabilities"], dtype=np.float64)
+    if not np.isfinite(probabilities).all():
+        raise ValueError("a probability is missing")
+    return LabelScores(probabilities, features, int(data["parts"]))
+
+
+def without_features(answer: Answer) -> Answer:
+    """The answer as it is journaled where no learned head needs its features: a tenth of the size."""
+    if answer.scores is None or answer.scores.features is None:
+        return answer
+    return replace(answer, scores=replace(answer.scores, features=None))
+
+
+def header(fingerprint: str, model: str, task: str) -> bytes:
+    """The first line of a file: what the answers in it are to."""
+    facts = {"format": FORMAT, "fingerprint": fingerprint, "model": model, "task": task}
+    return orjson.dumps(facts) + b"\n"

@@ -1,0 +1,118 @@
+"""A job's spending limit, kept by all worker processes of this machine in one small SQLite file.
+
+The most a call can cost is reserved before it is sent, so that the calls in flight cannot cross the limit
+together. SQLite's transactions hold whatever process dies. A call that was under way when its process died
+may have been billed, and nobody will ever know: its reservation stays spent.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sqlite3
+import threading
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from router.records import MONEY_QUANTUM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WAIT_SECONDS = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS money (one INTEGER PRIMARY KEY CHECK (one = 0), most INTEGER, used INTEGER);
+CREATE TABLE IF NOT EXISTS reserved (call BLOB, amount INTEGER);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A call that the journal knows: its name, what it cost, and whether it settled its question."""
+
+    call: bytes
+    usd: Decimal
+    final: bool
+
+
+class BudgetLedger:
+    """What may still be spent; safe to share between threads, and files between processes."""
+
+    def __init__(self, path: str) -> None:
+        """Open the ledger that `open_ledger` has set up."""
+        self._lock = threading.Lock()
+        # Written by one process after the other; a power cut may lose the last writes, a killed process none.
+        self._database = sqlite3.connect(
+            path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._database.execute("PRAGMA synchronous=OFF")
+
+    def reserve(self, call: bytes, worst: Decimal) -> bool:
+        """Set `worst` dollars aside for a call; False, and nothing set aside, where less is left."""
+        amount = _quanta(worst)
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            most, used = self._database.execute("SELECT most, used FROM money").fetchone()
+            if used + amount > most:
+                return False
+            self._database.execute("UPDATE money SET used = used + ?", (amount,))
+            self._database.execute("INSERT INTO reserved VALUES (?, ?)", (call, amount))
+        return True
+
+    def settle(self, call: bytes, spent: Decimal) -> None:
+        """Put what a call has cost in the place of what was reserved for it."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            found = self._database.execute(
+                "SELECT rowid, amount FROM reserved WHERE call = ? LIMIT 1", (call,)
+            ).fetchone()
+            if found is None:
+                raise ValueError(f"nothing is reserved for call {call.hex()}: settle each reservation once")
+            row, amount = found
+            self._database.execute("DELETE FROM reserved WHERE rowid = ?", (row,))
+            self._database.execute("UPDATE money SET used = used - ? + ?", (amount, _quanta(spent)))
+
+    def left(self) -> Decimal:
+        """Dollars that are neither spent nor reserved."""
+        with self._lock:
+            most, used = self._database.execute("SELECT most, used FROM money").fetchone()
+        return Decimal(most - used) * MONEY_QUANTUM
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+def open_ledger(path: str, limit: Decimal, paid: Iterable[PaidCall]) -> Decimal:
+    """Set up a job's ledger before its workers start; returns what is left.
+
+    Args:
+        path: of the file; what an earlier run left in it is taken over.
+        limit: dollars that the job may spend in all its runs.
+        paid: what the journal knows of earlier runs' calls. Reservations of calls that it does not know stay
+            spent.
+    """
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    ledger = BudgetLedger(path)
+    database = ledger._database  # noqa: SLF001 - its own module
+    database.executescript(_SCHEMA)
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        unknown = {call for (call,) in database.execute("SELECT call FROM reserved")}
+        spent = Decimal(0)
+        for one in paid:
+            spent += one.usd
+            # After a final answer nothing more was asked, so the reservation was that answer's.
+            if one.final and one.call in unknown:
+                database.execute("DELETE FROM reserved WHERE call = ?", (one.call,))
+        (lost,) = database.execute("SELECT coalesce(sum(amount), 0) FROM reserved").fetchone()
+        row = (_quanta(limit), _quanta(spent) + lost)
+        database.execute("INSERT OR REPLACE INTO money VALUES (0, ?, ?)", row)
+    left = ledger.left()
+    ledger.close()
+    return left
+
+
+def _quanta(usd: Decimal) -> int:
+    """Dollars as a whole number of the smallest amount that is kept."""
+    return int((usd / MONEY_QUANTUM).to_integral_value())

@@ -1,0 +1,185 @@
+"""The journal of one model in one process: answers given before are found in it, new ones are kept at once.
+
+What the files hold is in `router.journal`; docs/journal.md is for their readers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import fsspec
+
+from router.journal import Entry, header, read_entry, without_features, write_entry
+from router.records import Usage
+from transforms.journal_files import AppendedFile, JournalError, ObjectFiles, can_append
+from transforms.journal_index import AnswerIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from router.records import Answer
+    from transforms.journal_files import Written
+
+__all__ = ["Journal", "JournalError", "JournalOf", "JournalPlace", "flush_all"]
+
+Tier = Literal["slm", "llm"]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPlace:
+    """Where a job's journal is and, on object stores, how much may be held back."""
+
+    url: str
+    flush_records: int = 100
+    flush_seconds: float = 10.0
+    features: bool = False
+    """Whether local models' features are kept, and answers without them not taken."""
+
+
+@dataclass(frozen=True)
+class JournalOf:
+    """A model's part of the journal: plain data, from which a worker opens it."""
+
+    place: JournalPlace
+    tier: Tier
+    model: str
+    fingerprints: Mapping[str, str]
+    """By task: what decides the answers apart from the text."""
+
+
+_OPEN: weakref.WeakSet[Journal] = weakref.WeakSet()
+"""The journals of this process: one that ends at once must write what they hold back, see `flush_all`."""
+
+
+def flush_all() -> None:
+    """Write what any journal of this process holds back, as far as that is possible."""
+    for journal in list(_OPEN):
+        with contextlib.suppress(JournalError):
+            journal.flush()
+
+
+class Journal:
+    """One model's answers; safe to share between threads. Close it, or let it be collected."""
+
+    def __init__(self, of: JournalOf) -> None:
+        """Index what is there. Raises `OSError` where the place cannot be read."""
+        self._of = of
+        self._filesystem, self._folder = fsspec.core.url_to_fs(of.place.url)
+        self._lock = threading.RLock()
+        self._indexes = {task: self._open_index(task) for task in of.fingerprints}
+        self._writers = {task: self._new_writer(task) for task in of.fingerprints}
+        closing = threading.Event()
+        # Where lines are held back, what is held must leave before the process does.
+        self._finalizer = weakref.finalize(self, _close, self._lock, closing, self._writers, self._indexes)
+        _OPEN.add(self)
+        if not can_append(self._filesystem):
+            threading.Thread(
+                target=_flush_now_and_then, args=(weakref.ref(self), closing, of.place), daemon=True
+            ).start()
+
+    def _stem(self, task: str) -> str:
+        return f"{self._of.tier}-{self._of.fingerprints[task]}"
+
+    def _open_index(self, task: str) -> AnswerIndex:
+        self._filesystem.invalidate_cache()
+        paths = self._filesystem.glob(f"{self._folder}/{self._stem(task)}-*.jsonl")
+        return AnswerIndex(self._filesystem, sorted(paths))
+
+    def _new_writer(self, task: str) -> AppendedFile | ObjectFiles:
+        place, stem = self._of.place, self._stem(task)
+        first = header(self._of.fingerprints[task], self._of.model, task)
+        if can_append(self._filesystem):
+            return AppendedFile(self._filesystem, self._folder, stem, first)
+        return ObjectFiles(
+            self._filesystem, self._folder, stem, first, place.flush_records, place.flush_seconds
+        )
+
+    def find(self, task: str, text_key: bytes) -> Answer | None:
+        """The final answer to a text, as given before and with all it cost; None where it must be asked."""
+        with self._lock:
+            answer = self._indexes[task].find(text_key, self._of.model) or self._held(task, text_key)
+        if answer is None or (self._of.place.features and _lacks_features(answer)):
+            return None
+        return answer
+
+    def _held(self, task: str, text_key: bytes) -> Answer | None:
+        for line in self._writers[task].waiting():
+            entry = read_entry(line, self._of.model)
+            if entry is not None and entry.text_key == text_key and entry.final:
+                return entry.answer
+        return None
+
+    def keep(self, task: str, text_key: bytes, answer: Answer) -> Answer:
+        """Write an answer down; returns it with what earlier attempts at this text have cost added.
+
+        An attempt that failed and cost nothing is not worth a line. Raises `JournalError`.
+        """
+        if answer.failure is not None and answer.usage.usd == 0 and not Entry(text_key, answer).final:
+            with self._lock:
+                return _with_usage(answer, self._indexes[task].wasted(text_key))
+        kept = answer if self._of.place.features else without_features(answer)
+        line = write_entry(Entry(text_key, kept))
+        with self._lock:
+            earlier = self._indexes[task].wasted(text_key)
+            self._take_in(task, self._writers[task].write(line, durable=self._of.tier == "llm"))
+        return _with_usage(answer, earlier)
+
+    def flush(self) -> None:
+        """Write what is held back. Raises `JournalError`."""
+        with self._lock:
+            for task, writer in self._writers.items():
+                self._take_in(task, writer.flush())
+
+    def flush_due(self) -> None:
+        """Write what has been held back for long enough. Raises `JournalError`."""
+        with self._lock:
+            for task, writer in self._writers.items():
+                self._take_in(task, writer.flush_due())
+
+    def _take_in(self, task: str, lines: Iterable[Written]) -> None:
+        for written in lines:
+            self._indexes[task].add(*written)
+
+    def close(self) -> None:
+        """Write what is held back and close the files; closing twice is harmless."""
+        self._finalizer()
+
+
+def _with_usage(answer: Answer, usage: Usage) -> Answer:
+    return answer if usage == Usage() else dataclasses.replace(answer, usage=answer.usage + usage)
+
+
+def _lacks_features(answer: Answer) -> bool:
+    return answer.scores is not None and answer.scores.features is None
+
+
+def _close(
+    lock: threading.RLock,
+    closing: threading.Event,
+    writers: Mapping[str, AppendedFile | ObjectFiles],
+    indexes: Mapping[str, AnswerIndex],
+) -> None:
+    closing.set()
+    with lock:
+        for writer in writers.values():
+            writer.close()
+        for index in indexes.values():
+            index.close()
+
+
+def _flush_now_and_then(journal: weakref.ref[Journal], closing: threading.Event, place: JournalPlace) -> None:
+    while not closing.wait(min(1.0, place.flush_seconds)):
+        found = journal()
+        if found is None:
+            return
+        try:
+            found.flush_due()
+        except JournalError:
+            # The next answer meets the same error where the job can hear it.
+            return
+        del found
