@@ -10,12 +10,11 @@ import fsspec
 
 from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
-from pipelines.output_folder import claim_output, clear_failed
+from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
 from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
-from router.records import Status
 from transforms.write_report import write_report
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _kept(output: str) -> str:
 def _show(job: Job, output: str, console: Console) -> int:
     summary = read_summary(output)
     print_summary(summary, output, console)
-    waiting = summary["status"].get(Status.LLM_UNAVAILABLE.value, 0)
+    waiting = waiting_records(summary)
     if waiting:
         say(
             console,

@@ -10,7 +10,7 @@ import fsspec
 
 from pipelines.changes import describe_changes
 from pipelines.errors import OutputError
-from router.records import Status
+from router.records import Reason, Status
 from transforms.journal_scan import count_answers
 from transforms.output_files import published_files, remove_published
 from transforms.splits import one_line
@@ -82,13 +82,20 @@ def _look(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, An
         if not earlier:
             return Claim(done=False)
     _check_same_name(folder, earlier, manifest, finished=summary is not None)
-    waiting = 0 if summary is None else summary.get("status", {}).get(Status.LLM_UNAVAILABLE.value, 0)
+    waiting = 0 if summary is None else waiting_records(summary)
     if summary is not None and earlier.get("job_digest") == manifest["job_digest"] and not waiting:
         return Claim(done=True)
     lines = describe_changes(earlier, manifest, count_answers(f"{folder}/state/journal"))
     if waiting:
         lines = [f"{waiting:,} records had no answer from a model that was not available: it is asked again"]
     return Claim(done=False, lines=tuple(lines))
+
+
+def waiting_records(summary: Mapping[str, Any]) -> int:
+    """How many records of a finished output wait for a model that was not available."""
+    answers, letters = summary.get("status", {}), summary.get("dead_letters", {})
+    found = answers.get(Status.LLM_UNAVAILABLE.value, 0) + letters.get(Reason.LLM_UNAVAILABLE.value, 0)
+    return int(found)
 
 
 def _check_same_name(

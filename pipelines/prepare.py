@@ -63,7 +63,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         local: Whether all workers are on this machine.
     """
     policy = Policy.of(job)
-    found = plan_input(job.input, split_bytes=_SPLIT_BYTES)
+    found = plan_input(job.input, split_bytes=_SPLIT_BYTES, workers=workers)
     output = job.output.path.rstrip("/")
     ledger = ledger_path(output) if job.budget is not None and local else None
     models = open_models(job, f"{output}/state/journal", workers, ledger, local=local)
@@ -162,13 +162,21 @@ def _manifest(job: Job, models: Models, splits: Sequence[Split], limit: int | No
     settings = job.model_dump_json(exclude={"output": {"path"}})
     return {
         "format": 1,
-        "job_digest": job_digest(settings, json.dumps(models.digests), repr(splits), repr(limit)),
+        "job_digest": job_digest(settings, json.dumps(models.digests), _extent(splits), repr(limit)),
         "job": job.model_dump(mode="json"),
         "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in models.digests.items()},
         "answers": models.fingerprints,
         "versions": {name: metadata.version(name) for name in _VERSIONED},
     }
+
+
+def _extent(splits: Sequence[Split]) -> str:
+    """The input's files with their sizes (bytes, row groups or rows), however they were cut."""
+    ends: dict[str, int | None] = {}
+    for split in splits:
+        ends[split.url] = split.stop
+    return json.dumps(ends)
 
 
 def _cores() -> int:

@@ -20,12 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["InputError", "InputPlan", "Row", "Split", "plan_input", "read_rows"]
 
 
-def plan_input(input: router.job.Input, *, split_bytes: int = 32 << 20) -> InputPlan:  # noqa: A002
+_SPLITS_A_WORKER = 4
+"""So that none waits for long while another reads its last split."""
+_LEAST_SPLIT_BYTES = 4 << 10
+
+
+def plan_input(
+    input: router.job.Input,  # noqa: A002
+    *,
+    split_bytes: int = 32 << 20,
+    workers: int = 1,
+) -> InputPlan:
     """Find the input's files, check that they have the columns the job names, and cut them into splits.
 
     Args:
         input: where the records are: a path, an fsspec URL, a glob of either, or `hf://datasets/NAME?split=...`.
         split_bytes: about how much one split holds; smaller ones spread better, larger ones cost less.
+        workers: how many will share the splits; a small input is cut finer, so that each of them has some.
 
     Raises:
         InputError: where nothing matches or can be read, kinds are mixed, or columns are missing.
@@ -35,6 +46,9 @@ def plan_input(input: router.job.Input, *, split_bytes: int = 32 << 20) -> Input
     if is_dataset(input.path):
         return read_dataset.plan(input.path, input)
     files = find_files(input.path)
+    if workers > 1:
+        share = sum(file.size or 0 for file in files) // (workers * _SPLITS_A_WORKER)
+        split_bytes = min(split_bytes, max(share, _LEAST_SPLIT_BYTES))
     if _kind(files) == "jsonl":
         return read_jsonl.plan(files, input, split_bytes=split_bytes)
     return read_parquet.plan(files, input, split_bytes=split_bytes)

@@ -278,3 +278,14 @@ def test_a_split_knows_its_rows(split: Split, inside: tuple[int, int], outside: 
     assert [split.holds(Position(1, offset)) for offset in inside] == [True, True]
     assert [split.holds(Position(1, offset)) for offset in outside] == [False, False]
     assert not split.holds(Position(0, inside[0]))
+
+
+def test_a_small_input_is_cut_so_that_each_worker_has_some(tmp_path: Path) -> None:
+    """Two workers get four splits each of 80 KB, and one is spared the trouble; tiny inputs stay whole."""
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "0123456"}\n' * 4096, encoding="utf-8")
+
+    def splits(workers: int) -> int:
+        return len(plan_input(Input(path=str(path)), split_bytes=1 << 20, workers=workers).splits)
+
+    assert (splits(1), splits(2), splits(5), splits(50)) == (1, 8, 20, 20)
