@@ -15,6 +15,7 @@ from pipelines.output_lock import output_lock
 from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
+from transforms.budget_ledger import LedgerError
 from transforms.write_report import write_report
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ def run_job(
 
 def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLock) -> None:
     output = plan.ending.output
-    start(plan)
     ending = ending_at_once(lambda why: say(console, f"tekizai: {why}{_kept(output)}"), lock.release, FAILED)
     progress = ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
     try:
         with ending, progress:
+            start(plan)
             run_plan(plan, options)
-    except JobFailedError as error:
+    except (JobFailedError, LedgerError) as error:
         raise JobFailedError(f"{error}{_kept(output)}") from error
 
 

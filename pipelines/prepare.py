@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import metadata
@@ -162,6 +163,7 @@ def _manifest(job: Job, models: Models, splits: Sequence[Split], limit: int | No
     settings = job.model_dump_json(exclude={"output": {"path"}})
     return {
         "format": 1,
+        "run": uuid.uuid4().hex,
         "job_digest": job_digest(settings, json.dumps(models.digests), _extent(splits), repr(limit)),
         "job": job.model_dump(mode="json"),
         "limit": limit,

@@ -49,6 +49,7 @@ _OWN_ERRORS = (
     "InputError",
     "LostRecordsError",
     "JournalError",
+    "LedgerError",
 )
 _FULL = re.compile(r"No space left on device.*")
 _STRAY = "arguments_that_are_no_options"

@@ -52,7 +52,7 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
 
     def on_thread_error(arguments: Any) -> None:  # noqa: ANN401 - threading's own record
         if "Worker subprocess exited" in str(arguments.exc_value):
-            end(f"a worker process died ({arguments.exc_value}); was it killed, or out of memory?")
+            end(f"a worker process died, killed or out of memory ({arguments.exc_value})")
         else:
             hook(arguments)
 

@@ -7,6 +7,7 @@ may have been billed, and nobody will ever know: its reservation stays spent.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sqlite3
 import threading
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING
 from router.records import MONEY_QUANTUM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _WAIT_SECONDS = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS money (one INTEGER PRIMARY KEY CHECK (one = 0), most INTEGER, used INTEGER);
-CREATE TABLE IF NOT EXISTS reserved (call BLOB, amount INTEGER);
-"""
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS money (one INTEGER PRIMARY KEY CHECK (one = 0), most INTEGER, used INTEGER)",
+    "CREATE TABLE IF NOT EXISTS reserved (call BLOB, amount INTEGER)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,47 +36,57 @@ class PaidCall:
     final: bool
 
 
+class LedgerError(RuntimeError):
+    """The ledger cannot be kept, so nothing more may be spent; the message says what to do."""
+
+
 class BudgetLedger:
     """What may still be spent; safe to share between threads, and files between processes."""
 
     def __init__(self, path: str) -> None:
         """Open the ledger that `open_ledger` has set up."""
+        self._path = path
         self._lock = threading.Lock()
-        # Written by one process after the other; a power cut may lose the last writes, a killed process none.
-        self._database = sqlite3.connect(
-            path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        self._database.execute("PRAGMA synchronous=OFF")
+        with _told(path):
+            self._database = sqlite3.connect(
+                path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            # A power cut may lose the last writes, a killed process none.
+            self._database.execute("PRAGMA synchronous=OFF")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The database, to be changed by nobody else meanwhile. Raises `LedgerError`."""
+        with self._lock, _told(self._path), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield self._database
 
     def reserve(self, call: bytes, worst: Decimal) -> bool:
         """Set `worst` dollars aside for a call; False, and nothing set aside, where less is left."""
         amount = _quanta(worst)
-        with self._lock, self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            most, used = self._database.execute("SELECT most, used FROM money").fetchone()
+        with self.transaction() as database:
+            most, used = database.execute("SELECT most, used FROM money").fetchone()
             if used + amount > most:
                 return False
-            self._database.execute("UPDATE money SET used = used + ?", (amount,))
-            self._database.execute("INSERT INTO reserved VALUES (?, ?)", (call, amount))
+            database.execute("UPDATE money SET used = used + ?", (amount,))
+            database.execute("INSERT INTO reserved VALUES (?, ?)", (call, amount))
         return True
 
     def settle(self, call: bytes, spent: Decimal) -> None:
         """Put what a call has cost in the place of what was reserved for it."""
-        with self._lock, self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            found = self._database.execute(
-                "SELECT rowid, amount FROM reserved WHERE call = ? LIMIT 1", (call,)
-            ).fetchone()
+        with self.transaction() as database:
+            query = "SELECT rowid, amount FROM reserved WHERE call = ? LIMIT 1"
+            found = database.execute(query, (call,)).fetchone()
             if found is None:
                 raise ValueError(f"nothing is reserved for call {call.hex()}: settle each reservation once")
             row, amount = found
-            self._database.execute("DELETE FROM reserved WHERE rowid = ?", (row,))
-            self._database.execute("UPDATE money SET used = used - ? + ?", (amount, _quanta(spent)))
+            database.execute("DELETE FROM reserved WHERE rowid = ?", (row,))
+            database.execute("UPDATE money SET used = used - ? + ?", (amount, _quanta(spent)))
 
     def left(self) -> Decimal:
         """Dollars that are neither spent nor reserved."""
-        with self._lock:
-            most, used = self._database.execute("SELECT most, used FROM money").fetchone()
+        with self.transaction() as database:
+            most, used = database.execute("SELECT most, used FROM money").fetchone()
         return Decimal(most - used) * MONEY_QUANTUM
 
     def close(self) -> None:
@@ -94,10 +105,9 @@ def open_ledger(path: str, limit: Decimal, paid: Iterable[PaidCall]) -> Decimal:
     """
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     ledger = BudgetLedger(path)
-    database = ledger._database  # noqa: SLF001 - its own module
-    database.executescript(_SCHEMA)
-    with database:
-        database.execute("BEGIN IMMEDIATE")
+    with ledger.transaction() as database:
+        for statement in _SCHEMA:
+            database.execute(statement)
         unknown = {call for (call,) in database.execute("SELECT call FROM reserved")}
         spent = Decimal(0)
         for one in paid:
@@ -111,6 +121,17 @@ def open_ledger(path: str, limit: Decimal, paid: Iterable[PaidCall]) -> Decimal:
     left = ledger.left()
     ledger.close()
     return left
+
+
+@contextlib.contextmanager
+def _told(path: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LedgerError(
+            f"the budget's ledger {path} cannot be written ({error}): the job stops, because what is not "
+            "counted must not be spent. Mend that (space, permissions) and run the same command: it continues"
+        ) from error
 
 
 def _quanta(usd: Decimal) -> int:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from transforms.write_output import Part
 
 
+_PUBLISHING = "publishing"
+
+
 class LostRecordsError(RuntimeError):
     """Records read are not those annotated and dead-lettered; the output is not to be trusted."""
 
@@ -56,12 +59,18 @@ def finish_job(
 ) -> dict[str, Any]:
     """Publish the output folder and return its summary.
 
+    A runner may run this again, after it ended or after it died in the middle: both come to the same output.
+
     Raises `LostRecordsError` unless records read = annotated + dead-lettered, before anything is published.
     """
     tally = sum((part.tally for part in parts), Tally())
     check_balance(read or 0, tally)
     filesystem, folder = fsspec.core.url_to_fs(ending.output)
-    remove_published(filesystem, folder)
+    run = str(ending.manifest.get("run", ""))
+    done = _finished(filesystem, folder, run)
+    if done is not None:
+        return done
+    _begin_publishing(filesystem, folder, run)
     _publish(filesystem, folder, "annotations", ending.suffix, parts)
     _publish(filesystem, folder, "dead_letters", "jsonl", parts)
     if ending.suffix == "parquet" and not tally.annotated:
@@ -78,10 +87,30 @@ def finish_job(
     write_report(filesystem, folder, summary, ending.manifest, review)
     # The summary comes last: an output that has one is whole.
     _write_json(filesystem, f"{folder}/summary.json", summary)
-    for leftover in ("parts", "progress"):
+    for leftover in ("parts", "progress", _PUBLISHING):
         if filesystem.exists(f"{folder}/state/{leftover}"):
             filesystem.rm(f"{folder}/state/{leftover}", recursive=True)
     return summary
+
+
+def _finished(filesystem: AbstractFileSystem, folder: str, run: str) -> dict[str, Any] | None:
+    """The summary that this very run has written already; None where it has not."""
+    filesystem.invalidate_cache()
+    paths = f"{folder}/summary.json", f"{folder}/state/manifest.json"
+    if not run or not all(filesystem.exists(path) for path in paths):
+        return None
+    summary, manifest = (json.loads(filesystem.cat_file(path)) for path in paths)
+    return dict(summary) if manifest.get("run") == run else None
+
+
+def _begin_publishing(filesystem: AbstractFileSystem, folder: str, run: str) -> None:
+    """Remove an earlier run's output, unless this run has done so and begun to put its own there."""
+    mark = f"{folder}/state/{_PUBLISHING}"
+    if run and filesystem.exists(mark) and filesystem.cat_file(mark) == run.encode():
+        return
+    remove_published(filesystem, folder)
+    filesystem.makedirs(f"{folder}/state", exist_ok=True)
+    filesystem.pipe_file(mark, run.encode())
 
 
 def check_balance(read: int, tally: Tally) -> None:
@@ -100,7 +129,9 @@ def _publish(
 ) -> None:
     chosen = sorted((part for part in parts if part.kind == kind), key=lambda part: (part.first, part.path))
     for number, part in enumerate(chosen):
-        filesystem.mv(part.path, f"{folder}/{kind}-{number:05d}-of-{len(chosen):05d}.{suffix}")
+        target = f"{folder}/{kind}-{number:05d}-of-{len(chosen):05d}.{suffix}"
+        if filesystem.exists(part.path) or not filesystem.exists(target):
+            filesystem.mv(part.path, target)
 
 
 def _write_review(filesystem: AbstractFileSystem, folder: str, parts: Sequence[Part]) -> list[bytes]:

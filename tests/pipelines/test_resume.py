@@ -6,9 +6,13 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
+from pipelines.prepare import prepare
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
 from tests.fake_models import FakeScorer
 from tests.pipelines.jobs import read_written
@@ -82,6 +86,21 @@ def test_a_run_that_failed_goes_on_where_it_ended(world: World, asked: list[str]
     assert (bill, len(asked)) == (16, ROWS)
     assert len(written.by_id()) == ROWS
     assert set(written.statuses().values()) == {"kept", "escalated"}
+    assert total(written) == 16 * A_CALL
+
+
+def test_a_bundle_that_runs_twice_asks_once(world: World, asked: list[str]) -> None:
+    """A runner may repeat a bundle at any time; the second time the answers are in the journal."""
+    write_rows(world)
+    with FakeLlmServer(behave=lambda _: Behaviour()) as server:
+        plan = prepare(world.job(models=hosted(world, server)), workers=1)
+        pipeline = beam.Pipeline(runner=FnApiRunner(bundle_repeat=1))
+        build_pipeline(pipeline, plan)
+        pipeline.run().wait_until_finish()
+        bill = server.billed
+
+    written = read_written(world.output)
+    assert (bill, len(asked), len(written.by_id())) == (16, ROWS, ROWS)
     assert total(written) == 16 * A_CALL
 
 

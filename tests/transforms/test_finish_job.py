@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from router.bias import LabelBias
 from router.records import DeadLetter, Position, Reason
@@ -157,3 +159,48 @@ def test_a_digest_tells_facts_apart() -> None:
     """Also where their texts joined would be the same."""
     assert job_digest("a", "b") == job_digest("a", "b")
     assert len({job_digest("a", "b"), job_digest("ab"), job_digest("a", "c"), job_digest("", "ab")}) == 4
+
+
+def test_a_last_stage_that_runs_twice_comes_to_the_same(tmp_path: pathlib.Path) -> None:
+    """A runner may repeat it after it ended; another run's output is replaced all the same."""
+    own = dataclasses.replace(ending(tmp_path), manifest={"run": "one"})
+    parts = parts_of(tmp_path)
+    first = finish_job(None, parts, 5, BIASES, TYPES, own)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    assert finish_job(None, parts, 5, BIASES, TYPES, own) == json.loads(json.dumps(first))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+    other = dataclasses.replace(ending(tmp_path), manifest={"run": "two"})
+    finish_job(None, parts_of(tmp_path), 5, BIASES, TYPES, other)
+    assert json.loads((tmp_path / "state/manifest.json").read_text())["run"] == "two"
+
+
+def test_a_last_stage_that_died_while_it_published_goes_on(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had moved is not removed, what it had not is moved."""
+    own = dataclasses.replace(ending(tmp_path), manifest={"run": "one"})
+    parts = parts_of(tmp_path)
+    moves: list[str] = []
+    move = LocalFileSystem.mv
+
+    def dying(self: LocalFileSystem, source: str, target: str) -> None:
+        if len(moves) == 1:
+            moves.append("died")
+            raise OSError("the worker died")
+        moves.append(source)
+        move(self, source, target)
+
+    monkeypatch.setattr(LocalFileSystem, "mv", dying)
+    with pytest.raises(OSError, match="the worker died"):
+        finish_job(None, parts, 5, BIASES, TYPES, own)
+    assert not (tmp_path / "summary.json").exists()
+
+    summary = finish_job(None, parts, 5, BIASES, TYPES, own)
+
+    assert summary["records"]["annotated"] == 4
+    lines = [
+        line for path in sorted(tmp_path.glob("annotations-*")) for line in path.read_text().splitlines()
+    ]
+    assert [json.loads(line)["id"] for line in lines] == [0, 1, 2, 3]
