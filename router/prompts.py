@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2.exceptions import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from router.chat_template import FIX, around_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +19,6 @@ if TYPE_CHECKING:
 
 _NAMED_LABELS = 12
 """Up to this many labels stand in one line of the instruction, more in a list."""
-
-_CONTENT = "\u2063content\u2063"
-_TEMPLATE_ERRORS = (
-    TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What code in a template can raise, the sandbox's refusals among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +78,8 @@ def build_prompt(
     if form.form == "plain":
         return LabelPrompt((beginning,), " ", (end,), _answers(task))
     if chat_template is None:
-        raise ValueError("the model has no chat template; use prompt: {form: plain}")
-    before, after = _render(chat_template, bos, eos)
+        raise ValueError(f"the model has no chat template; {FIX}")
+    before, after = around_message(chat_template, bos, eos)
     return LabelPrompt(
         (Segment(before, template=True), beginning),
         " ",
@@ -141,37 +128,3 @@ def _answers(task: Task) -> tuple[tuple[str, str], ...]:
     if task.kind == "single_label":
         return tuple(("", f" {spoken(name, task.label_names)}") for name in task.label_names)
     return tuple((_question(task, name), answer) for name in task.label_names for answer in (" no", " yes"))
-
-
-def _render(template: str, bos: str, eos: str) -> tuple[str, str]:
-    """What the template puts before and after a user's message.
-
-    Templates come with the model file and are not trusted: they run in Jinja's sandbox, which also limits
-    `range`.
-    """
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = _refuse
-    try:
-        text = environment.from_string(template).render(
-            messages=[{"role": "user", "content": _CONTENT}],
-            add_generation_prompt=True,
-            bos_token=bos,
-            eos_token=eos,
-        )
-    except _TEMPLATE_ERRORS as error:
-        raise ValueError(
-            f"the model's chat template cannot be used ({error}); use prompt: {{form: plain}}"
-        ) from error
-    before, found, after = text.partition(_CONTENT)
-    if not found or _CONTENT in after:
-        problem = "repeats" if found else "drops"
-        raise ValueError(
-            f"the model's chat template {problem} the user's message; use prompt: {{form: plain}}"
-        )
-    return before, after
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from router import chat_template
 from router.job import Task
 from router.prompts import LabelPrompt, PromptForm, Segment, build_prompt, spoken
 
@@ -192,3 +193,90 @@ def test_templates_may_leave_loops() -> None:
     template = "{% for m in messages %}{{ m.content }}{% break %}{% endfor %}"
 
     assert written(build_prompt(task(), CHAT, chat_template=template)).endswith("Text: RECORDUser mood:")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ joiner.__init__.__globals__ }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ messages.__class__.__base__.__subclasses__() }}",
+        "{{ ().__class__.__bases__[0] }}",
+        "{{ '{0.__class__.__mro__}'.format('') }}",
+        "{{ ('{0.__class__.__mro__}'|attr('format'))('') }}",
+        "{% set f = '{0.__class__.__mro__}'.format %}{{ f('') }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'os' as os %}{{ os.environ }}",
+    ],
+)
+def test_what_lies_outside_the_template_is_refused(template: str) -> None:
+    """Ways to Python's own objects and to files, also those that format strings were for older Jinjas."""
+    with pytest.raises(ValueError, match=r"cannot be used \((access to attribute '__|no loader)"):
+        build_prompt(task(), CHAT, chat_template=template + "{{ messages[0].content }}")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''|attr('__class__') }}",
+        "{{ ''['__class__'] }}",
+        "{{ raise_exception.__globals__ }}",
+        "{{ self._TemplateReference__context }}",
+        "{% for n in [1] %}{{ loop.__init__ }}{% endfor %}",
+    ],
+)
+def test_what_lies_outside_the_template_is_nothing(template: str) -> None:
+    """Where the sandbox does not refuse, it gives nothing, so that the prompt shows none of it."""
+    prompt = build_prompt(task(), CHAT, chat_template=template + "{{ messages[0].content }}")
+
+    assert [part.text for part in (*prompt.beginning, *prompt.end) if part.template] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param(
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", id="loops"
+        ),
+        pytest.param(
+            "{% set s = 'x' * 99999 %}{% for a in s %}{% for b in s %}{% endfor %}{% endfor %}", id="text"
+        ),
+        pytest.param("{% set n = 10 ** (10 ** 9) %}", id="power"),
+    ],
+)
+def test_templates_that_do_not_end_are_ended(monkeypatch: pytest.MonkeyPatch, template: str) -> None:
+    """The sandbox bounds one range only; the processor time of the whole is bounded as well."""
+    monkeypatch.setattr(chat_template, "MAX_RENDER_SECONDS", 1)
+
+    with pytest.raises(ValueError, match=r"cannot be used \(it takes more than 1 s of processor time"):
+        build_prompt(task(), CHAT, chat_template=template + "{{ messages[0].content }}")
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        pytest.param("{% set s = 'x' * 10 ** 10 %}", "cannot be used .MemoryError", id="memory"),
+        pytest.param("{{ '%9999999999d' % 1 }}", "cannot be used", id="format"),
+        pytest.param("{{ 'x' * 1000000 }}", "makes 1,000,009 characters; at most 1,000,000", id="long"),
+        pytest.param("{{ '\\ud800' }}", "surrogates not allowed", id="surrogate"),
+        pytest.param("{{ raise_exception('x\\n' * 999) }}", r"cannot be used \((x ){149}x\)", id="message"),
+    ],
+)
+def test_templates_that_make_too_much_are_refused(template: str, message: str) -> None:
+    """Memory, the prompt's length and the template's own error message are bounded."""
+    with pytest.raises(ValueError, match=message):
+        build_prompt(task(), CHAT, chat_template=template + "{{ messages[0].content }}")
+
+
+def test_templates_run_without_the_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever broke out of the sandbox would find no key in the process that renders."""
+    monkeypatch.setenv("MY_API_KEY", "planted")
+    monkeypatch.setattr(
+        prompts, "_CHILD", "import os, json\nprint(json.dumps({'error': str([*os.environ])}))"
+    )
+
+    with pytest.raises(ValueError, match="cannot be used") as caught:
+        build_prompt(task(), CHAT, chat_template=TEMPLATE)
+    assert "PATH" in str(caught.value)
+    assert "MY_API_KEY" not in str(caught.value)
