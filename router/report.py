@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN_SAMPLES = 50
 """How many of the least certain rows the page shows."""
 SHOWN_CHARACTERS = 200
-"""How much of a row's text the page shows."""
+"""How much of a row's text the page shows, and of its id and names."""
 
 _TEMPLATE = "report.html.j2"
 _SHOWN_MONEY = Decimal("0.000001")
@@ -143,14 +143,21 @@ def _calibration(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
     data, (prediction, *_) = row["data"], row["predictions"]
-    text = " ".join(data["text"][: 4 * SHOWN_CHARACTERS].split())
-    cut = len(text) > SHOWN_CHARACTERS or len(data["text"]) > 4 * SHOWN_CHARACTERS
+    labels = [_cut(label) for result in prediction["result"] for label in result["value"]["choices"]]
     return {
-        "id": data["id"],
-        "text": text[:SHOWN_CHARACTERS] + "…" if cut else text,
-        "task": data["task"],
+        "id": _cut(data["id"]),
+        "text": _cut(data["text"]),
+        "task": _cut(data["task"]),
         "status": data["status"],
-        "labels": [label for result in prediction["result"] for label in result["value"]["choices"]],
+        "labels": labels,
         "confidence": prediction["score"],
-        "model": prediction["model_version"],
+        "model": _cut(prediction["model_version"]),
     }
+
+
+def _cut(text: str) -> str:
+    """At most `SHOWN_CHARACTERS` of a text, its white space joined; an ellipsis tells that there is more."""
+    # Four times as many are looked at: enough where the text is not mostly white space.
+    head = " ".join(text[: 4 * SHOWN_CHARACTERS].split())
+    cut = len(head) > SHOWN_CHARACTERS or len(text) > 4 * SHOWN_CHARACTERS
+    return head[:SHOWN_CHARACTERS] + "…" if cut else head

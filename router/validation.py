@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from router.job import Input, Limits
     from router.records import Position
 
-_ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+_INVISIBLE = ("Cc", "Cf")
+"""Unicode's categories of control and format characters: zero width, directions, soft hyphens, tags."""
+_PIECE_CHARACTERS = 200
+"""How much of a text is looked at together for something that can be seen."""
+_NAMED_CHARACTERS = 100
+"""How much of an unknown task's name is looked at."""
 
 
 class FieldsOfRow(Protocol):
@@ -124,7 +130,7 @@ def _text(value: object, rules: Rules) -> str | _Fault:
         kind = type(value).__name__
         return _Fault(Reason.TEXT_NOT_STRING, f'column "{name}" holds a value of type {kind}, not a string')
     if _is_blank(value):
-        return _Fault(Reason.EMPTY_TEXT, f'column "{name}" holds nothing but white space')
+        return _Fault(Reason.EMPTY_TEXT, f'column "{name}" holds nothing that can be seen')
     limit = rules.limits.max_characters
     if len(value) > limit:
         detail = f'column "{name}" has {len(value)} characters; limits.max_characters is {limit}'
@@ -133,8 +139,14 @@ def _text(value: object, rules: Rules) -> str | _Fault:
 
 
 def _is_blank(text: str) -> bool:
-    # Zero-width characters and white space may alternate, which no single strip() sees through.
-    return all(character.isspace() or character in _ZERO_WIDTH for character in text)
+    # Invisible characters and white space may alternate, which no single strip() sees through. In pieces:
+    # most texts show in the first, and a piece of what is blank for megabytes has few different characters.
+    pieces = (text[start : start + _PIECE_CHARACTERS] for start in range(0, len(text), _PIECE_CHARACTERS))
+    return all(
+        character.isspace() or unicodedata.category(character) in _INVISIBLE
+        for piece in pieces
+        for character in set(piece)
+    )
 
 
 def _task(value: object, rules: Rules) -> str | _Fault:
@@ -148,9 +160,10 @@ def _task(value: object, rules: Rules) -> str | _Fault:
         return _Fault(Reason.UNKNOWN_TASK, detail)
     if name in rules.tasks:
         return name
+    name = name[:_NAMED_CHARACTERS]
     near = difflib.get_close_matches(name, rules.tasks, n=1, cutoff=0.4)
     hint = f'the nearest known task is "{near[0]}"' if near else f"known tasks are {known}"
-    return _Fault(Reason.UNKNOWN_TASK, f'column "{rules.columns.task}" names no task: "{name[:100]}"; {hint}')
+    return _Fault(Reason.UNKNOWN_TASK, f'column "{rules.columns.task}" names no task: "{name}"; {hint}')
 
 
 def _as_string(value: object) -> str | None:

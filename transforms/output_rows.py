@@ -90,14 +90,15 @@ def output_table(rows: Sequence[Annotated], layout: RowFormat, types: ColumnType
 
 
 def output_line(row: Annotated, layout: RowFormat) -> bytes:
-    """One row as a JSON line. The input's own bytes are kept as they are; the new keys follow them."""
+    """One row as a JSON line. The input's own values stay as they are written; the new keys follow them."""
     payload = row.record.payload
     line = payload.strip() if layout.schema is None else json_row(payload, layout.schema).encode()
     added: dict[str, Any] = {}
     if layout.adds_id and "id" not in orjson.loads(line):
         added["id"] = row.record.id
     added |= {"annotation": _annotation(row, layout), "route": route_row(row), "usage": usage_row(row)}
-    own = line[:-1].rstrip()
+    # Between values CR is white space of JSON's, but many programs read it as the end of the line.
+    own = line[:-1].rstrip().replace(b"\r", b" ")
     return own + b"," + orjson.dumps(added, default=write_money)[1:] + b"\n"
 
 

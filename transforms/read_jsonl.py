@@ -167,7 +167,8 @@ def _row(file: int, line: Line, found: dict[str, object], columns: Input, *, wit
 
 def _exact(value: object, name: str, data: bytes) -> object:
     """`value` as written: orjson rounds integers beyond 64 bits to floats, which would make two ids one."""
-    if isinstance(value, float) and abs(value) >= _MAX_INT64:
+    rounded = isinstance(value, float) and abs(value) >= _MAX_INT64
+    if rounded or isinstance(value, (list, dict)):  # in which such integers may be
         return json.loads(data)[name]
     return value
 
@@ -216,21 +217,33 @@ def _lines_of(split: Split) -> Iterator[Line]:
     """
     with open_binary(split.url) as source:
         compression = compression_of(split.url)
-        if compression is not None:
-            blocks = decompress(_blocks(source), compression)
-            begin = 0
-        else:
-            # One byte earlier, so that a line that begins exactly at `start` shows by the line end before it.
-            begin = max(split.start - 1, 0)
-            source.seek(begin)
-            blocks = _blocks(source)
-        lines: Iterable[Line] = cut_lines(blocks, begin)
-        if split.start:
-            lines = itertools.islice(lines, 1, None)
-        for line in lines:
+        begin = _first_begin(source, split) if split.start else 0
+        if begin is None:
+            return
+        source.seek(begin)
+        blocks = _blocks(source) if compression is None else decompress(_blocks(source), compression)
+        for line in cut_lines(blocks, begin):
             if split.stop is not None and line.offset >= split.stop:
                 return
             yield line
+
+
+def _first_begin(source: IO[bytes], split: Split) -> int | None:
+    """Where the first line of a split begins; None where none does.
+
+    It reads no further than the split: one line may be longer than a hundred splits.
+    """
+    # One byte earlier, so that a line that begins exactly at `start` shows by the line end before it.
+    at = split.start - 1
+    source.seek(at)
+    while room := _BLOCK if split.stop is None else min(_BLOCK, split.stop - 1 - at):
+        block = source.read(room)
+        if (end := block.find(b"\n")) >= 0:
+            return at + end + 1
+        if not block:
+            return None
+        at += len(block)
+    return None
 
 
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:

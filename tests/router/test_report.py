@@ -11,7 +11,19 @@ import pytest
 from router.records import Status
 from router.report import SHOWN_SAMPLES, render_report, with_names
 
-HOSTILE = "<script>alert(1)</script>"
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</td></table><img src=x onerror=alert(1)>",
+    """\" onmouseover="alert(1)' onfocus='alert(1)""",
+    "</title><svg/onload=alert(1)>",
+    "--></style><style>@import url(//evil.example);</style><!--",
+    "=cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    "&lt;b&gt;&#60;b&#62;",
+]
+"""What a browser, a spreadsheet or a template engine would run, if it were let."""
 
 SUMMARY: dict[str, Any] = {
     "records": {"read": 1200, "annotated": 1198, "dead_lettered": 2, "duplicates": 3},
@@ -89,6 +101,17 @@ def changed(**parts: Any) -> dict[str, Any]:
     return summary | parts
 
 
+def named(name: str) -> dict[str, Any]:
+    """A summary in which everything that a job file can name has this name."""
+    return changed(
+        name=name,
+        answered_by={name: 1198},
+        dead_letters={name: 2},
+        cost_usd={"by_model": {name: "0.250000"}, "baseline_basis": name},
+        calibration=[{**SUMMARY["calibration"][0], "model": name, "task": name, "labels": [name, "good"]}],
+    )
+
+
 def test_shows_the_job() -> None:
     """Records, cost, saving, time, models, statuses and reasons are on the page."""
     text = Page(render_report(SUMMARY, [sample()])).text
@@ -119,30 +142,27 @@ def test_every_status_has_a_meaning(status: Status) -> None:
     assert f"{status.value} 5 " in Page(page).text
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("field", ["id", "text", "task", "label", "model"])
-def test_hostile_rows_are_text(field: str) -> None:
-    """Markup in a row is shown and never becomes part of the page."""
-    page = render_report(SUMMARY, [sample(**{field: HOSTILE})])
+def test_hostile_rows_are_text(field: str, hostile: str) -> None:
+    """Whatever a row holds is shown as it is, and the page keeps the tags and attributes that it had."""
+    plain = Page(render_report(SUMMARY, [sample()]))
 
-    assert HOSTILE not in page
-    assert HOSTILE in Page(page).text
+    page = Page(render_report(SUMMARY, [sample(**{field: hostile})]))
+
+    assert page.tags == plain.tags
+    assert hostile in page.text
 
 
-def test_hostile_names_are_text() -> None:
-    """Markup in the names of job, models, tasks and labels is shown and never becomes part of the page."""
-    summary = changed(
-        name=HOSTILE,
-        answered_by={HOSTILE: 1198},
-        dead_letters={HOSTILE: 2},
-        cost_usd={"by_model": {HOSTILE: "0.250000"}, "baseline_basis": HOSTILE},
-        calibration=[{**SUMMARY["calibration"][0], "model": HOSTILE, "labels": [HOSTILE, '"><b>']}],
-    )
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_names_are_text(hostile: str) -> None:
+    """Nor can the names of job, models, tasks and labels become part of the page."""
+    plain = Page(render_report(named("name"), []))
 
-    page = render_report(summary, [])
+    page = Page(render_report(named(hostile), []))
 
-    assert HOSTILE not in page
-    assert "<b>" not in page.replace("<b>0.8</b>", "").replace("<b>It is not certified.</b>", "")
-    assert Page(page).text.count(HOSTILE) == 7
+    assert page.tags == plain.tags
+    assert page.text.count(hostile) == 8
 
 
 def test_fetches_and_runs_nothing() -> None:
@@ -205,6 +225,23 @@ def test_empty_job() -> None:
 def test_long_texts_are_cut(text: str, shown: str) -> None:
     """At most 200 characters of a text are shown, and a cut is marked; white space is joined."""
     assert f"r-1 {shown} sentiment" in Page(render_report(SUMMARY, [sample(text=text)])).text
+
+
+@pytest.mark.parametrize("field", ["id", "task", "label", "model"])
+def test_long_ids_and_names_are_cut(field: str) -> None:
+    """A row whose id is a book must not make the page one."""
+    page = render_report(SUMMARY, [sample(**{field: "a" * 10_000_000})])
+
+    assert len(page) < 10_000
+    assert "a" * 200 + "…" in Page(page).text
+
+
+def test_directions_stay_within_a_label() -> None:
+    """A right-to-left override in one label cannot turn the next one around."""
+    row = sample(label="\u202egood")
+    row["predictions"][0]["result"][0]["value"]["choices"].append("bad")
+
+    assert "<bdi>\u202egood</bdi>, <bdi>bad</bdi>" in render_report(SUMMARY, [row])
 
 
 def test_many_samples() -> None:

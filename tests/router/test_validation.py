@@ -85,7 +85,7 @@ def test_a_dead_letter_says_where_what_and_why() -> None:
         (5, Reason.TEXT_NOT_STRING, 'column "text" holds a value of type int, not a string'),
         (["a"], Reason.TEXT_NOT_STRING, 'column "text" holds a value of type list, not a string'),
         (False, Reason.TEXT_NOT_STRING, 'column "text" holds a value of type bool, not a string'),
-        ("", Reason.EMPTY_TEXT, 'column "text" holds nothing but white space'),
+        ("", Reason.EMPTY_TEXT, 'column "text" holds nothing that can be seen'),
         ("x" * 11, Reason.TEXT_TOO_LONG, 'column "text" has 11 characters; limits.max_characters is 10'),
     ],
 )
@@ -97,11 +97,28 @@ def test_texts_that_cannot_be_annotated(text: object, reason: Reason, detail: st
 
 
 @pytest.mark.parametrize(
-    "text", [" ", "\t\r\n\x0b\x0c", "\u00a0\u3000\u2028", "\u200b", " \u200b \ufeff\u2060\u200c\u200d "]
+    "text",
+    [
+        " ",
+        "\t\r\n\x0b\x0c",
+        "\u00a0\u1680\u2003\u3000\u2028\u2029\u0085",
+        "\u200b",
+        " \u200b \ufeff\u2060\u200c\u200d ",
+        "\u200e\u200f\u061c\u202a\u202e\u202c\u2066\u2069",
+        "\u00ad\u180e",
+        "\x00\x1b\x7f\x9f",
+        "\U000e0001\U000e0041\U000e007f",
+    ],
 )
-def test_white_space_and_zero_width_characters_are_no_text(text: str) -> None:
-    """White space of all of Unicode, zero-width characters and any mix of them count as empty."""
+def test_white_space_and_invisible_characters_are_no_text(text: str) -> None:
+    """White space of all of Unicode, marks of direction, control characters and any mix count as empty."""
     assert refused(FakeRow(text=text)).reason is Reason.EMPTY_TEXT
+
+
+@pytest.mark.parametrize("text", ["\U0001f600", "\U0001f469\u200d\U0001f467", "\u202ea", "!", "\u0301"])
+def test_what_can_be_seen_is_a_text(text: str) -> None:
+    """Emoji alone, signs alone and marks alone are for the model to judge."""
+    assert accepted(FakeRow(text=text)).text == text
 
 
 @pytest.mark.parametrize("text", [" fine\n", "\ufefffine", "x" * 10, "é" * 10, "🙂" * 10])
@@ -172,6 +189,15 @@ def test_an_unknown_task_names_the_nearest(task: object, detail: str) -> None:
     found = refused(FakeRow(task=task), task="kind")
 
     assert (found.reason, found.detail) == (Reason.UNKNOWN_TASK, detail)
+
+
+def test_an_endless_task_name_is_looked_at_in_part() -> None:
+    """Its first 100 characters are compared with the known names and shown, so that a book costs no time."""
+    found = refused(FakeRow(task="sentiments" * 1_000_000), task="kind")
+
+    assert found.detail == (
+        f'column "kind" names no task: "{"sentiments" * 10}"; known tasks are "sentiment", "topic"'
+    )
 
 
 def test_the_id_is_on_the_dead_letter_of_an_unknown_task() -> None:

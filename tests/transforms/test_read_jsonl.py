@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -12,9 +13,6 @@ from router.records import DeadLetter, Position, Reason
 from tests.transforms.inputs import AWKWARD, read_input, read_lines, texts, write_bytes
 from transforms import lines, read_jsonl
 from transforms.reading import InputError, Row, Split, plan_input, read_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_row_has_the_named_fields_and_the_raw_line(tmp_path: Path) -> None:
@@ -204,12 +202,13 @@ def test_integers_beyond_64_bits_keep_all_their_digits(tmp_path: Path) -> None:
     """Two long numeric ids that differ in the last digit stay two ids."""
     path = write_bytes(
         tmp_path / "a.jsonl",
-        b'{"text":"a","id":123456789012345678901}\n{"text":"b","id":123456789012345678902}\n{"text":"c","id":1.5}\n',
+        b'{"text":"a","id":123456789012345678901}\n{"text":"b","id":123456789012345678902}\n{"text":"c","id":1.5}\n'
+        b'{"text":"d","id":["a",{"n":123456789012345678901}]}\n',
     )
 
     ids = [row.id for row in read_lines(path) if isinstance(row, Row)]
 
-    assert ids == [123456789012345678901, 123456789012345678902, 1.5]
+    assert ids == [123456789012345678901, 123456789012345678902, 1.5, ["a", {"n": 123456789012345678901}]]
 
 
 def test_two_readers_of_a_memory_file_do_not_disturb_each_other() -> None:
@@ -252,3 +251,34 @@ def test_a_row_with_a_column_of_the_output_stops_reading(tmp_path: Path) -> None
 
     with pytest.raises(InputError, match=r'line 2: already has a column "route".*rename or drop it'):
         read_lines(path)
+
+
+def test_a_split_within_a_long_line_reads_no_further_than_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a line of 64 MiB, which lies in 256 splits, would be read a hundred times."""
+    path = write_bytes(tmp_path / "a.jsonl", b'{"text":"' + b"x" * 1000 + b'"}\n{"text":"next"}\n')
+    read: list[int] = []
+
+    def counted(url: str) -> Counted:
+        return Counted(Path(url).read_bytes(), read)
+
+    monkeypatch.setattr(read_jsonl, "open_binary", counted)
+
+    assert read_lines(path, 100, 200) == []
+    assert sum(read) == 100
+    assert texts(read_lines(path, 1000, 1020)) == ["next"]
+    assert texts(read_lines(path, 0, 100)) == ["x" * 1000]
+
+
+class Counted(io.BytesIO):
+    """A file that tells how many bytes were read."""
+
+    def __init__(self, content: bytes, read: list[int]) -> None:
+        super().__init__(content)
+        self._read = read
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._read.append(len(data))
+        return data
