@@ -5,8 +5,8 @@
 A job of short texts on SmolLM2, two worker processes, hard records sent to a counting server on loopback. It
 is run once undisturbed, for its time and its labels. Then a new output is begun, and at random moments
 `kill -9` meets the driver and one of its workers by turns; the same command is then given again, until
-it ends. Prints one JSON line; exit code 1 where an id is missing or twice, a label differs, or more calls were
-answered than there are hard records and calls in flight at the kills.
+it ends. Prints one JSON line; exit code 1 where an id is missing or twice, a label differs, or more calls
+were answered than there are hard records and calls in flight at the kills.
 """
 
 from __future__ import annotations

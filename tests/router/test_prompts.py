@@ -273,7 +273,7 @@ def test_templates_run_without_the_keys_of_the_environment(monkeypatch: pytest.M
     """Whoever broke out of the sandbox would find no key in the process that renders."""
     monkeypatch.setenv("MY_API_KEY", "planted")
     monkeypatch.setattr(
-        prompts, "_CHILD", "import os, json\nprint(json.dumps({'error': str([*os.environ])}))"
+        chat_template, "_CHILD", "import os, json\nprint(json.dumps({'error': str([*os.environ])}))"
     )
 
     with pytest.raises(ValueError, match="cannot be used") as caught:
