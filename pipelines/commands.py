@@ -61,7 +61,13 @@ def run_job(
 
 def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLock) -> None:
     output = plan.ending.output
-    ending = ending_at_once(lambda why: say(console, f"tekizai: {why}{_kept(output)}"), lock.release, FAILED)
+
+    def tell(why: str) -> None:
+        # While the lock is held still: afterwards the folder may be another run's.
+        say(console, f"tekizai: {why}{_kept(output)}")
+        console.show_cursor()
+
+    ending = ending_at_once(tell, lock.release, FAILED)
     progress = ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
     try:
         with ending, progress:

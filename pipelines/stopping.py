@@ -28,8 +28,8 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
     """While this holds, a signal or a killed worker ends the process with `code`.
 
     Args:
-        tell: writes a line for the user.
-        tidy: removes what must not be left behind; what it raises is passed over.
+        tell: writes a line for the user, with the reason that it gets.
+        tidy: lets go of what must not be held any longer.
         code: the exit code.
     """
     once = threading.Lock()
@@ -41,10 +41,9 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
         flushing = threading.Thread(target=flush_all, daemon=True)
         flushing.start()
         flushing.join(_FLUSH_SECONDS)
-        with contextlib.suppress(Exception):
-            tidy()
-        tell(why)
-        sys.stderr.flush()
+        for step in (lambda: tell(why), tidy, sys.stderr.flush):
+            with contextlib.suppress(Exception):
+                step()
         os._exit(code)
 
     def on_signal(number: int, _: FrameType | None) -> None:

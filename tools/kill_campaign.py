@@ -12,6 +12,7 @@ were answered than there are hard records and calls in flight at the kills.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -77,11 +78,11 @@ def write_job(folder: pathlib.Path, records: int, url: str, output: str) -> path
     return path
 
 
-def behave(request: Mapping[str, Any]) -> Behaviour:
+def behave(request: Mapping[str, Any], latency: float) -> Behaviour:
     """Take a moment, then answer by the text alone."""
     number = int(request["messages"][-1]["content"].rpartition(" ")[2])
     label = "positive" if number % 3 else "negative"
-    return Behaviour(answer=json.dumps({"label": label}), delay_seconds=0.05)
+    return Behaviour(answer=json.dumps({"label": label}), delay_seconds=latency)
 
 
 def begin(job: pathlib.Path, log: pathlib.Path) -> subprocess.Popen[bytes]:
@@ -163,9 +164,11 @@ def main() -> int:
     )
     parser.add_argument("--records", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds that a call takes")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, FakeLlmServer(behave=behave) as server:
+    answering = functools.partial(behave, latency=arguments.latency)
+    with tempfile.TemporaryDirectory() as name, FakeLlmServer(behave=answering) as server:
         folder = pathlib.Path(name)
         started = time.monotonic()
         calm = write_job(folder, arguments.records, server.base_url, "calm")
@@ -181,6 +184,7 @@ def main() -> int:
         summary = json.loads((folder / "disturbed" / "summary.json").read_text(encoding="utf-8"))
         figures = {
             "records": arguments.records,
+            "latency": arguments.latency,
             "kills": kills,
             "seconds": {"calm": round(seconds), "disturbed": round(time.monotonic() - started)},
             "ids_once": sorted(found) == sorted(expected) and len(found) == arguments.records,
