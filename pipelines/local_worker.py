@@ -22,9 +22,9 @@ def end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
 
-    from transforms.journal import flush_all  # noqa: PLC0415 - Beam has imported it by then
+    from pipelines.stopping import keep_answers  # noqa: PLC0415 - Beam has imported what it needs by then
 
-    flush_all()
+    keep_answers()
     os._exit(1)
 
 

@@ -13,14 +13,22 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from transforms.call_pool import finish_calls
 from transforms.journal import flush_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-_FLUSH_SECONDS = 3.0
+_CALL_SECONDS = 2.5
+_KEEP_SECONDS = 3.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def keep_answers() -> None:
+    """Let the calls under way end, as far as that takes no time, and write down all that was answered."""
+    finish_calls(_CALL_SECONDS)
+    flush_all()
 
 
 @contextlib.contextmanager
@@ -37,10 +45,10 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
     def end(why: str) -> None:
         if not once.acquire(blocking=False):
             return
-        # Requests under way and a full disk must not hold up the end.
-        flushing = threading.Thread(target=flush_all, daemon=True)
-        flushing.start()
-        flushing.join(_FLUSH_SECONDS)
+        # A full disk or a store that is away must not hold up the end.
+        keeping = threading.Thread(target=keep_answers, daemon=True)
+        keeping.start()
+        keeping.join(_KEEP_SECONDS)
         for step in (lambda: tell(why), tidy, sys.stderr.flush):
             with contextlib.suppress(Exception):
                 step()

@@ -10,27 +10,24 @@ import os
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from router.breaker import Breaker, Outage, Ticket
 from router.llm_prompt import messages, parse_answer, reminder
 from router.prices import TokenPrice, cost
 from router.records import Failure, Usage
 from transforms import llm_wire
+from transforms.call_pool import CallPool
 from transforms.llm_access import LlmStop, api_key, endpoint, preflight, stop_message
 from transforms.llm_network import BrokenTransfer, ErrorStatus, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from router.job import OpenAIModel, Task
 
 __all__ = ["LlmClient", "LlmReply", "LlmStop", "preflight"]
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 MAX_WAIT_SECONDS = 300.0
 """An endpoint that asks for a longer wait counts as not available: a later run asks again."""
@@ -127,11 +124,11 @@ class LlmClient:
         bounds = ("max_tokens", "max_completion_tokens")
         self._dialect = llm_wire.Dialect(token_bounds=bounds if model.base_url else bounds[::-1])
         self._network = Network(model, self._key)
-        self._pool = ThreadPoolExecutor(model.concurrency, thread_name_prefix="llm")
+        self.calls = CallPool(model.concurrency)
 
     def close(self) -> None:
         """Abort what is under way and end the threads; closing twice is harmless."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.calls.close()
         self._network.close()
 
     def label_all(self, questions: Sequence[tuple[Task, str]]) -> list[LlmReply]:
@@ -141,19 +138,7 @@ class LlmClient:
             LlmStop: The job cannot go on. Questions that were not asked yet are not asked any more.
 
         """
-        return self.each(lambda question: self.label(*question), questions)
-
-    def each(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Call a function, which is to use this client, on each item, `model.concurrency` at a time.
-
-        What the function raises is raised here; it is not called on items whose turn has not come then.
-        """
-        calls = [self._pool.submit(function, item) for item in items]
-        try:
-            return [call.result() for call in calls]
-        finally:
-            for call in calls:
-                call.cancel()
+        return self.calls.each(lambda question: self.label(*question), questions)
 
     def label(self, task: Task, text: str) -> LlmReply:
         """Label one text: ask, and ask once more where the answer cannot be used.

@@ -96,7 +96,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
 
         """
         self.validate_inference_args(inference_args)
-        answered = model.client.each(lambda work: self._answer(work, model), batch)
+        answered = model.client.calls.each(lambda work: self._answer(work, model), batch)
         # Metrics belong to the thread that Beam called, so they are counted here and not in the pool.
         for _, reply in answered:
             if reply is not None:
