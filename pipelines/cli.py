@@ -89,6 +89,25 @@ def report(
 
 
 @app.command()
+def evaluate(
+    output: Annotated[str, typer.Argument(help="The output folder of a finished job.", metavar="OUTPUT")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Tell how good a finished output is against the true labels of its gold column."""
+    with _errors(verbose=verbose):
+        from pipelines.evaluate import evaluate_output  # noqa: PLC0415 - polars takes a moment to load
+
+        found = evaluate_output(output)
+        if as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+            return
+        from pipelines.show_quality import print_quality  # noqa: PLC0415 - rich's tables too
+
+        print_quality(found, Console())
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
     typer.echo(json.dumps(job_schema(), indent=1))

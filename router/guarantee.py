@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,15 +145,10 @@ def _allowed(target: float, job: int) -> int:
 
 
 def binomial_at_most(k: int, n: int, p: float) -> float:
-    """P(X <= k) for a binomial X of n draws at rate p, summed exactly."""
+    """P(X <= k) for a binomial X of n draws at rate p."""
     if k < 0:
         return 0.0
-    if k >= n or p <= 0.0:
-        return 1.0
-    if p >= 1.0:
-        return 0.0
-    terms = (_log_choose(n, i) + i * math.log(p) + (n - i) * math.log1p(-p) for i in range(k + 1))
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    return 1.0 if k >= n else float(special.bdtr(k, n, p))
 
 
 def hypergeometric_at_most(k: int, population: int, marked: int, drawn: int) -> float:
@@ -162,16 +158,14 @@ def hypergeometric_at_most(k: int, population: int, marked: int, drawn: int) -> 
         return 0.0
     if k >= most:
         return 1.0
-    whole = _log_choose(population, drawn)
-    terms = (
-        _log_choose(marked, i) + _log_choose(population - marked, drawn - i) - whole
-        for i in range(least, k + 1)
-    )
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    seen = np.arange(least, k + 1)
+    terms = _log_choose(marked, seen) + _log_choose(population - marked, drawn - seen)
+    return min(1.0, float(np.exp(terms - _log_choose(population, np.array([drawn]))).sum()))
 
 
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+def _log_choose(n: int, k: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    found = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return np.asarray(found, np.float64)
 
 
 def _checked(

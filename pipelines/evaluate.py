@@ -1,0 +1,156 @@
+"""`tekizai evaluate`: how good an output is against the true labels in its gold column."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import polars as pl
+
+from pipelines.errors import OutputError
+from router.evaluation import quality, share
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fsspec import AbstractFileSystem
+
+_GOLD = "\x00gold"
+_FIELDS = ("task", "label", "labels", "confidence", "model", "status")
+
+
+def evaluate_output(output: str) -> dict[str, Any]:
+    """Compare a finished output with its gold column, as JSON values.
+
+    Records without a gold label are counted and left out. multi_label answers are right where the set of
+    labels is exactly the true one.
+
+    Raises:
+        OutputError: there is no finished output, its job names no gold column, or no record has a gold label.
+    """
+    filesystem, folder = fsspec.core.url_to_fs(output.rstrip("/"))
+    job = _job(filesystem, folder, output)
+    column = job["input"].get("gold")
+    if column is None:
+        raise OutputError(
+            f"{output}: its job names no column with true labels; set input.gold and run the job again: it "
+            "takes the answers from the journal"
+        )
+    rows = _rows(filesystem, folder, column)
+    known = rows.filter(pl.col(_GOLD).is_not_null())
+    if known.is_empty():
+        raise OutputError(f'{output}: no record has a true label in column "{column}"')
+    kinds = {task["name"]: task["kind"] for task in job["tasks"]}
+    return {
+        "output": output,
+        "records": {"annotated": rows.height, "with_gold": known.height},
+        "tasks": {
+            str(task): _of_task(part, multi=kinds[str(task)] == "multi_label")
+            for (task,), part in sorted(known.group_by("task"), key=lambda item: str(item[0]))
+        },
+    }
+
+
+def _of_task(rows: pl.DataFrame, *, multi: bool) -> dict[str, Any]:
+    if multi:
+        rows = rows.with_columns(
+            pl.col("labels")
+            .list.sort()
+            .cast(pl.List(pl.String))
+            .map_elements(_listed, pl.String)
+            .alias("label"),
+            pl.col(_GOLD).map_elements(_as_set, pl.String),
+        )
+    said, gold = rows["label"].to_list(), rows[_GOLD].to_list()
+    return {
+        **quality(said, gold, rows["confidence"].to_list()),
+        "by": {
+            name: {
+                str(value): _share(part)
+                for (value,), part in sorted(rows.group_by(name), key=lambda item: str(item[0]))
+            }
+            for name in ("language", "model", "status")
+        },
+    }
+
+
+def _share(rows: pl.DataFrame) -> dict[str, Any]:
+    found = share(int((rows["label"] == rows[_GOLD]).sum()), rows.height)
+    return {
+        "right": found.count,
+        "records": found.of,
+        "accuracy": found.rate,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def _listed(labels: Any) -> str:  # noqa: ANN401 - polars' own series
+    return json.dumps(sorted(labels), ensure_ascii=False)
+
+
+def _as_set(gold: str) -> str:
+    """True labels as the input has them: a JSON list, or one label."""
+    try:
+        found = json.loads(gold)
+    except ValueError:
+        found = gold
+    return _listed(found if isinstance(found, list) else [str(found)])
+
+
+def _job(filesystem: AbstractFileSystem, folder: str, output: str) -> Mapping[str, Any]:
+    paths = f"{folder}/summary.json", f"{folder}/state/manifest.json"
+    if not all(filesystem.exists(path) for path in paths):
+        raise OutputError(f"{output}: there is no summary.json with a manifest; give a finished job's output")
+    job: Mapping[str, Any] = json.loads(filesystem.cat_file(paths[1]))["job"]
+    return job
+
+
+def _rows(filesystem: AbstractFileSystem, folder: str, column: str) -> pl.DataFrame:
+    """What is compared, of every annotated record."""
+    parts = []
+    for path in sorted(filesystem.glob(f"{folder}/annotations-*")):
+        with filesystem.open(path, "rb") as stream:
+            if path.endswith(".parquet"):
+                found = pl.read_parquet(stream, columns=_wanted(stream, column), use_pyarrow=True)
+            else:
+                found = pl.DataFrame(
+                    [_picked(json.loads(line), column) for line in stream], infer_schema_length=None
+                )
+        parts.append(_flat(found, column))
+    return pl.concat(parts, how="diagonal_relaxed") if parts else _flat(pl.DataFrame(), column)
+
+
+def _wanted(stream: Any, column: str) -> list[str]:  # noqa: ANN401 - an open file
+    names = pl.read_parquet_schema(stream)
+    stream.seek(0)
+    return [name for name in (column, "annotation", "route") if name in names]
+
+
+def _picked(row: Mapping[str, Any], column: str) -> dict[str, Any]:
+    gold = row.get(column)
+    if isinstance(gold, (list, dict)):
+        gold = json.dumps(gold, ensure_ascii=False)
+    annotation = {name: row["annotation"].get(name) for name in _FIELDS}
+    return {column: gold, "annotation": annotation, "route": {"language": row["route"]["language"]}}
+
+
+def _flat(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    if "annotation" not in rows.columns:
+        names = (*_FIELDS, "language", _GOLD)
+        return pl.DataFrame(
+            schema={name: pl.List(pl.String) if name == "labels" else pl.String for name in names}
+        )
+    fields = {field.name for field in rows.schema["annotation"].fields}  # type: ignore[attr-defined]
+    gold = pl.lit(None) if column not in rows.columns else pl.col(column)
+    if column in rows.columns and isinstance(rows.schema[column], pl.List):
+        gold = gold.map_elements(_listed, pl.String)
+    return rows.select(
+        *(
+            pl.col("annotation").struct.field(name) if name in fields else pl.lit(None).alias(name)
+            for name in _FIELDS
+        ),
+        pl.col("route").struct.field("language"),
+        gold.cast(pl.String).alias(_GOLD),
+    )
