@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from pipelines.changes import describe_changes
-from pipelines.errors import OutputError
+from pipelines.errors import OutputError, writing_to
 from router.records import Reason, Status
 from transforms.journal_scan import count_answers
 from transforms.output_files import published_files, remove_published
-from transforms.splits import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,25 +50,16 @@ def claim_output(output: str, manifest: Mapping[str, Any], *, fresh: bool) -> Cl
         OutputError: the folder holds what another job left, or files that a run would replace and that no
             run can have left, or it cannot be written.
     """
-    try:
+    with writing_to(output):
         filesystem, folder = fsspec.core.url_to_fs(output)
         claim = Claim(done=False)
         if fresh:
             clear_output(output)
         else:
             claim = _look(filesystem, folder, manifest)
-        if claim.done:
-            return claim
-        _clear_passing(filesystem, folder)
-        _write_manifest(filesystem, folder, manifest)
-    except OutputError:
-        raise
-    # Every filesystem has exception types of its own, and here all of them mean the same to the user.
-    except Exception as error:
-        raise OutputError(
-            f"output.path: {output} cannot be written ({one_line(error)}); choose another folder, or check "
-            "the address and the credentials"
-        ) from error
+        if not claim.done:
+            _clear_passing(filesystem, folder)
+            _write_manifest(filesystem, folder, manifest)
     return claim
 
 

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import fsspec
 
-from pipelines.errors import OutputError
+from pipelines.errors import OutputError, writing_to
 from transforms.journal_files import can_append
-from transforms.splits import one_line
 
 try:
     import fcntl
@@ -49,21 +48,13 @@ class OutputLock(Protocol):
 @contextlib.contextmanager
 def output_lock(output: str) -> Iterator[OutputLock]:
     """Hold the output folder. Raises `OutputError` where another run holds it, or it cannot be written."""
-    try:
+    with writing_to(output):
         filesystem, folder = fsspec.core.url_to_fs(output)
         lock: OutputLock
         if can_append(filesystem) and fcntl is not None:
             lock = _FileLock(f"{folder}/{_NAME}", output)
         else:
             lock = _ObjectLock(filesystem, f"{folder}/{_NAME}", output)
-    except OutputError:
-        raise
-    # Every filesystem has exception types of its own, and here all of them mean the same to the user.
-    except Exception as error:
-        raise OutputError(
-            f"output.path: {output} cannot be written ({one_line(error)}); choose another folder, or check "
-            "the address and the credentials"
-        ) from error
     try:
         yield lock
     finally:
