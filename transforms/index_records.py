@@ -29,7 +29,7 @@ from router.repeats import (
 from router.rules import choose_model
 from router.sampling import SmallestKeys, smallest_of
 from transforms.bundles import at_end
-from transforms.json_types import ColumnTypes, observe_line
+from transforms.json_types import ColumnTypes, TypesSoFar
 from transforms.progress import ProgressNote
 from transforms.read_records import read_validated
 from transforms.reading import Split
@@ -130,8 +130,10 @@ def _place(work: Work) -> Position:
 
 def _merge_types(types: Iterable[tuple[Position, ColumnTypes]]) -> ColumnTypes:
     # In input order, because the columns' order depends on it and a runner promises none.
-    in_order = sorted(types, key=lambda entry: entry[0])
-    return sum((one for _, one in in_order), ColumnTypes())
+    gathered = TypesSoFar()
+    for _, one in sorted(types, key=lambda entry: entry[0]):
+        gathered.add_types(one)
+    return gathered.types()
 
 
 class _IndexDoFn(beam.DoFn):
@@ -154,7 +156,7 @@ class _IndexDoFn(beam.DoFn):
         self._waiting = 0
 
     def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
-        types = ColumnTypes()
+        types = TypesSoFar()
         count = 0
         for row in read_validated(split, self._reader, with_payload=self._infer_types):
             count += 1
@@ -162,12 +164,12 @@ class _IndexDoFn(beam.DoFn):
             if isinstance(row, DeadLetter):
                 continue
             if self._infer_types:
-                types = observe_line(types, row.payload)
+                types.add_line(row.payload)
             self._index(row)
             if self._waiting >= _FLUSH_ENTRIES:
                 yield from self._flush()
         yield pvalue.TaggedOutput(self.COUNTS, count)
-        yield pvalue.TaggedOutput(self.TYPES, (Position(split.file, split.start), types))
+        yield pvalue.TaggedOutput(self.TYPES, (Position(split.file, split.start), types.types()))
         self._note.write()
 
     def finish_bundle(self) -> Iterator[pvalue.TaggedOutput[Any, Any]]:

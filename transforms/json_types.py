@@ -44,25 +44,36 @@ _MOST_LEVELS = 20
 
 @dataclass(frozen=True)
 class ColumnTypes:
-    """The shape of each column seen so far, in the order of first sight; shapes of two inputs add up."""
+    """The shape of each column of an input, in the order of first sight."""
 
     columns: Mapping[str, Shape] = field(default_factory=dict)
-
-    def __add__(self, other: ColumnTypes) -> ColumnTypes:
-        """Merge column by column; what does not agree becomes JSON text."""
-        return ColumnTypes(_merge_fields(self.columns, other.columns))
 
     def schema(self) -> pa.Schema:
         """As an Arrow schema."""
         return pa.schema([(name, arrow_type(shape)) for name, shape in self.columns.items()])
 
 
-def observe_line(types: ColumnTypes, line: bytes) -> ColumnTypes:
-    """Add what one JSON object shows."""
-    seen = {name: shape_of(value) for name, value in json.loads(line).items()}
-    if all(types.columns.get(name) == shape for name, shape in seen.items()):
-        return types
-    return types + ColumnTypes(seen)
+class TypesSoFar:
+    """Gathers the types of columns, from lines or from pieces of the input; what disagrees is JSON text.
+
+    It grows in place: a copy for each line that shows something new would cost as much as all columns so far.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no column."""
+        self._columns: dict[str, Shape] = {}
+
+    def add_line(self, line: bytes) -> None:
+        """Add what one JSON object shows."""
+        _merge_into(self._columns, {name: shape_of(value) for name, value in json.loads(line).items()})
+
+    def add_types(self, types: ColumnTypes) -> None:
+        """Add what another piece of the input showed, as if its lines had been added here."""
+        _merge_into(self._columns, types.columns)
+
+    def types(self) -> ColumnTypes:
+        """What was found so far; later lines do not change it."""
+        return ColumnTypes(dict(self._columns))
 
 
 def shape_of(value: object, levels: int = _MOST_LEVELS) -> Shape:
@@ -89,15 +100,15 @@ def merge(one: Shape, two: Shape) -> Shape:
     if isinstance(one, tuple) and isinstance(two, tuple) and one[0] == two[0]:
         if one[0] == "list":
             return ("list", merge(one[1], two[1]))
-        return _struct(_merge_fields(dict(one[1]), dict(two[1])))
+        fields = dict(one[1])
+        _merge_into(fields, dict(two[1]))
+        return _struct(fields)
     return _NUMBERS.get(frozenset({one, two}), "json")
 
 
-def _merge_fields(one: Mapping[str, Shape], two: Mapping[str, Shape]) -> dict[str, Shape]:
-    merged = dict(one)
-    for name, shape in two.items():
-        merged[name] = merge(merged[name], shape) if name in merged else shape
-    return merged
+def _merge_into(fields: dict[str, Shape], seen: Mapping[str, Shape]) -> None:
+    for name, shape in seen.items():
+        fields[name] = merge(fields[name], shape) if name in fields else shape
 
 
 def _struct(fields: Mapping[str, Shape]) -> Shape:
@@ -115,12 +126,24 @@ def arrow_type(shape: Shape) -> pa.DataType:
 
 def read_lines(lines: Sequence[bytes], types: ColumnTypes) -> pa.Table:
     """JSON lines as a table of the given types."""
-    # Not orjson, which rounds integers beyond 64 bits to floats.
-    rows = [json.loads(line) for line in lines]
-    arrays = [
-        pa.array([_fit(row.get(name), shape) for row in rows], type=arrow_type(shape))
-        for name, shape in types.columns.items()
-    ]
+    found: dict[str, list[Any]] = {}
+    for number, line in enumerate(lines):
+        # Not orjson, which rounds integers beyond 64 bits to floats.
+        for name, value in json.loads(line).items():
+            if name in types.columns:
+                column = found.setdefault(name, [])
+                column += [None] * (number - len(column))
+                column.append(_fit(value, types.columns[name]))
+    # Of very many columns most have no value in any of these rows: one array of nulls serves all of a type.
+    nulls = functools.cache(lambda kind: pa.nulls(len(lines), kind))
+    arrays = []
+    for name, shape in types.columns.items():
+        kind = arrow_type(shape)
+        if name in found:
+            values = found[name]
+            arrays.append(pa.array(values + [None] * (len(lines) - len(values)), type=kind))
+        else:
+            arrays.append(nulls(kind))
     return pa.Table.from_arrays(arrays, schema=types.schema())
 
 

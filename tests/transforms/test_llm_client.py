@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.job import OpenAIModel
 from router.records import Failure
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
-from tests.swift_client import ONE_CALL, TASK, SwiftClient
-from transforms.llm_client import LlmStop
+from tests.swift_client import ONE_CALL, PRICE, TASK, SwiftClient
+from transforms.llm_client import LlmClient, LlmStop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,3 +227,17 @@ def test_a_stop_ends_what_was_not_asked_yet(server: FakeLlmServer) -> None:
     client.label_all([(TASK, "afterwards")])
 
     assert len(server.requests) < 10
+
+
+def test_the_key_is_taken_out_however_json_spells_it(server: FakeLlmServer) -> None:
+    """What is no completion is kept as it came, and JSON may write a slash and quotes in two ways."""
+    key = 'planted.Zx9+w8/Vu7"Ts6=='
+    body = r'{"choices": [], "seen": ["planted.Zx9+w8/Vu7\"Ts6==", "planted.Zx9+w8\/Vu7\"Ts6=="]}'
+    server.behave = lambda _: Behaviour(body=body.encode())
+    model = OpenAIModel(engine="openai", model="fake", base_url=server.base_url, api_key_env="MY_KEY")
+    client = LlmClient(model, PRICE, environ={"MY_KEY": key})
+
+    reply = client.label(TASK, "x")
+    client.close()
+
+    assert reply.raw == '{"choices": [], "seen": ["***", "***"]}'

@@ -15,7 +15,8 @@ import pytest
 
 from router.records import Usage
 from tests.transforms.rows_examples import annotated
-from transforms.json_types import ColumnTypes, observe_line
+from tests.transforms.test_json_types import types_of
+from transforms.json_types import ColumnTypes
 from transforms.output_rows import RowFormat, output_line, output_table
 from transforms.payload import encode_rows
 
@@ -103,14 +104,14 @@ def test_a_multi_label_task_has_labels() -> None:
 
     assert json.loads(output_line(none, layout))["annotation"]["labels"] == []
     assert json.loads(output_line(one, layout))["annotation"]["label"] == "good"
-    table = output_table([none, one], layout, observe_line(ColumnTypes(), b'{"text": "fine"}'))
+    table = output_table([none, one], layout, types_of(b'{"text": "fine"}'))
     said = table.column("annotation").to_pylist()
     assert [(row["label"], row["labels"]) for row in said] == [(None, []), ("good", None)]
 
 
 def test_json_lines_become_typed_columns() -> None:
     """Types come from the whole input; money is decimal."""
-    types = observe_line(observe_line(ColumnTypes(), b'{"text": "fine", "day": "2024-01-31"}'), b'{"n": 1}')
+    types = types_of(b'{"text": "fine", "day": "2024-01-31"}', b'{"n": 1}')
     tiny = Usage(usd=Decimal("0.000000000001"))
 
     table = output_table([annotated(b'{"text": "fine", "n": 2}', usage=tiny)], JSONL, types)

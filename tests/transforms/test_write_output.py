@@ -11,8 +11,8 @@ import pytest
 from router.records import DeadLetter, Position, Reason, Status
 from router.summary import tally_annotated, tally_dead
 from tests.transforms.rows_examples import annotated
+from tests.transforms.test_json_types import types_of
 from transforms import write_output
-from transforms.json_types import ColumnTypes, observe_line
 from transforms.output_rows import RowFormat
 from transforms.progress import read_progress
 from transforms.write_output import REVIEW_ROWS, Part, WriteAnnotations, WriteDeadLetters
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LAYOUT = RowFormat(None, frozenset(), single_label=True, adds_id=False)
 LINE = b'{"id": 1, "text": "fine"}'
-TYPES = observe_line(ColumnTypes(), LINE)
+TYPES = types_of(LINE)
 
 
 def write(state: pathlib.Path, rows: Sequence[Annotated], suffix: str = "jsonl") -> list[Part]:
