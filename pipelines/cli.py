@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -130,16 +131,19 @@ def _errors(*, verbose: bool) -> Iterator[None]:
         _say("stopped")
         raise typer.Exit(FAILED) from None
     except (ValueError, OSError, LlmStop, JobFailedError) as error:
-        if verbose:
-            raise
-        _say(str(error))
+        _tell(error, str(error), verbose=verbose)
         raise typer.Exit(FAILED if isinstance(error, JobFailedError) else WRONG) from error
     except Exception as error:
         # The last line of defence: a bug is one line too, and the traceback there for those who ask.
-        if verbose:
-            raise
-        _say(f"{type(error).__name__}: {error}; this is a bug: please report it with what --verbose shows")
+        said = f"{type(error).__name__}: {error}; this is a bug: please report it with what --verbose shows"
+        _tell(error, said, verbose=verbose)
         raise typer.Exit(FAILED) from error
+
+
+def _tell(error: Exception, said: str, *, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exception(error)
+    _say(said)
 
 
 def _say(message: str) -> None:

@@ -108,7 +108,9 @@ def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> 
         table.add_column(column, justify="left" if column == "model" else "right")
     models = sorted({*summary["answered_by"], *cost["by_model"]})
     for model in models:
-        table.add_row(model, f"{summary['answered_by'].get(model, 0):,}", cost["by_model"].get(model, "0"))
+        table.add_row(
+            Text(model), f"{summary['answered_by'].get(model, 0):,}", cost["by_model"].get(model, "0")
+        )
     table.add_row("all", f"{records['annotated']:,}", cost["total"], style="bold")
     baseline = cost["baseline_all_llm"]
     if baseline is not None:

@@ -19,7 +19,7 @@ _HEADER_VALUE = re.compile(r"[!-~]+")
 
 
 class LlmStop(RuntimeError):  # noqa: N818 - named by what the caller must do
-    """The job cannot go on with this endpoint: a person must change the key, the model's name or the URL."""
+    """The job cannot go on with this endpoint: its key, model or URL is wrong, or it is dead."""
 
 
 def preflight(model: OpenAIModel, environ: Mapping[str, str] = os.environ) -> None:

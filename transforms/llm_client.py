@@ -6,6 +6,7 @@ A call fails in one of three ways: the endpoint is not available (wait, try agai
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -287,7 +288,9 @@ class LlmClient:
         return _Trouble(f"the endpoint refused the question: {detail}", Failure.UNUSABLE, alive=True)
 
     def _clean(self, text: str) -> str:
-        """Take the key out of foreign text, and what UTF-8 cannot carry."""
+        """Take the key out of foreign text, also as JSON spells it, and what UTF-8 cannot carry."""
         if self._key is not None:
-            text = text.replace(self._key, "***")
+            quoted = json.dumps(self._key)[1:-1]
+            for spelling in (quoted.replace("/", "\\/"), quoted, self._key):
+                text = text.replace(spelling, "***")
         return text.encode("utf-8", "replace").decode("utf-8")

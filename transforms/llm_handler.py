@@ -90,7 +90,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         """Ask about each record once; return as many as came, in their order.
 
         Raises:
-            LlmStop: The endpoint refuses the key, or knows neither the model nor the URL.
+            LlmStop: The endpoint refuses the key, knows neither the model nor the URL, or is dead and the job
+                file says `when_dead: stop`.
             JournalError: An answer could not be kept.
             ValueError: There are inference_args: nothing here would heed them.
 

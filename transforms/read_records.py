@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Pilot = Mapping[bytes, tuple[Answer, ...]]
 
 DEAD, SHARED = "dead", "shared"
+_SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class ReadSplit(beam.DoFn):
             record.position,
             record.id,
             Reason.DUPLICATE_ID,
-            f"id {record.id!r} was seen before; ids must be unique",
+            f"id {record.id[:_SHOWN_CHARACTERS]!r} was seen before; ids must be unique",
             "deduplicate",
             whole_row(record.payload, self._reader.schema),
         )

@@ -305,7 +305,19 @@ def test_a_bug_is_one_line_and_exit_code_1(ready: World, monkeypatch: pytest.Mon
     assert done.exit_code == 1
     [line] = lines(done)
     assert line.startswith("tekizai: KeyError: 'oops'; this is a bug")
-    assert isinstance(tekizai("run", ready.job_file(), "--verbose").exception, KeyError)
+    told = tekizai("run", ready.job_file(), "--verbose")
+    assert told.exit_code == 1
+    assert "Traceback" in told.stderr
+    assert lines(told)[-1] == line
+
+
+def test_verbose_shows_where_and_keeps_the_exit_code(ready: World) -> None:
+    """A wrong job file is one with a traceback too."""
+    told = tekizai("run", ready.job_file(routing={"default": "smal"}), "--verbose")
+
+    assert told.exit_code == 2
+    assert "Traceback" in told.stderr
+    assert lines(told)[-1].startswith("tekizai: ")
 
 
 def test_a_budget_elsewhere_needs_the_number_of_workers(ready: World) -> None:
