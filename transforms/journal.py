@@ -126,7 +126,9 @@ class Journal:
         line = write_entry(Entry(text_key, kept))
         with self._lock:
             earlier = self._indexes[task].wasted(text_key)
-            self._take_in(task, self._writers[task].write(line, durable=self._of.tier == "llm"))
+            self._take_in(task, self._writers[task].write(line))
+        if self._of.tier == "llm":
+            self._writers[task].sync()
         return _with_usage(answer, earlier)
 
     def flush(self) -> None:

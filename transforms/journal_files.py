@@ -47,8 +47,8 @@ class AppendedFile:
         self._offset = 0
         self._broken = False
 
-    def write(self, line: bytes, *, durable: bool) -> list[Written]:
-        """Append a line, to the disk itself where it must be `durable`. Raises `JournalError`."""
+    def write(self, line: bytes) -> list[Written]:
+        """Append a line; it outlives this process, see `sync` for the machine. Raises `JournalError`."""
         if self._broken:
             # What a failed write left of its line would swallow the next one.
             raise JournalError(f"the journal {self._path} could not be written before")
@@ -57,12 +57,21 @@ class AppendedFile:
                 self._open()
             offset = self._offset
             self._append(line)
-            if durable:
-                os.fsync(self._stream.fileno())
         except OSError as error:
             self._broken = True
             raise _cannot_write(self._path, error) from error
         return [(line, self._path, offset)]
+
+    def sync(self) -> None:
+        """Wait until the disk has what was written. Raises `JournalError`.
+
+        Needs no lock: several threads may wait at once, and the disk then does their work in one.
+        """
+        try:
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            self._broken = True
+            raise _cannot_write(self._path, error) from error
 
     def _open(self) -> None:
         self._filesystem.makedirs(self._path.rpartition("/")[0], exist_ok=True)
@@ -116,7 +125,10 @@ class ObjectFiles:
         self._since = 0.0
         self._number = 0
 
-    def write(self, line: bytes, *, durable: bool) -> list[Written]:  # noqa: ARG002 - see `records`
+    def sync(self) -> None:
+        """Nothing to wait for: an object is there when it is written, and `records` says when that is."""
+
+    def write(self, line: bytes) -> list[Written]:
         """Hold a line, and write all that are held where it is time. Raises `JournalError`."""
         if not self._held:
             self._since = time.monotonic()
