@@ -38,7 +38,6 @@ MAX_DETAIL_CHARACTERS = 500
 MAX_RAW_CHARACTERS = 4000
 _PAYMENT_REQUIRED = 402
 _NO_SUCH_ACCESS = (401, 403, 404, 405, 410)
-_BAD_REQUEST = (400, 422)
 _TOO_MANY_REQUESTS = 429
 _PASSING = (408, _TOO_MANY_REQUESTS)
 _SERVER_ERROR = 500
@@ -255,7 +254,7 @@ class LlmClient:
 
     def _renegotiate(self, dialect: llm_wire.Dialect, sent: Mapping[str, Any], error: ErrorStatus) -> bool:
         """Give up the parameter that an error names, for the client's life; False where it names none."""
-        if error.status not in _BAD_REQUEST:
+        if not llm_wire.is_about_parameters(error.status, error.said):
             return False
         refused = llm_wire.refused_parameter(error.said, error.parameter, sent)
         poorer = None if refused is None else dialect.without(refused)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
+_REFUSALS = (400, 422)
+_SERVER_ERROR = 500
 _NEGOTIABLE = ("response_format", "max_tokens", "max_completion_tokens", "temperature", "reasoning_effort")
 _TOO_LONG = re.compile(
     r"context.?(length|window|size)|too (large|long|many)|limit was reached", re.IGNORECASE
@@ -141,8 +143,13 @@ def error_text(body: object) -> str:
     return " ".join(str(said or "").split())
 
 
+def is_about_parameters(status: int, said: str) -> bool:
+    """Tell whether an error may refuse a parameter: 400 and 422, and what llama_cpp.server says with 500."""
+    return status in _REFUSALS or (status == _SERVER_ERROR and "validation error" in said)
+
+
 def refused_parameter(said: str, named: str | None, sent: Mapping[str, Any]) -> str | None:
-    """Tell which parameter an error of status 400 or 422 refuses; None where it is about something else.
+    """Tell which parameter an error refuses; None where it is about something else.
 
     Args:
         said: The error's text.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import email.utils
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from router.records import Failure
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
 from tests.swift_client import TASK, SwiftClient
+from transforms.llm_wire import is_about_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @pytest.fixture
@@ -174,3 +175,22 @@ def test_more_cached_than_sent_is_bounded(server: FakeLlmServer) -> None:
     usage = SwiftClient(server).label(TASK, "a").usage
 
     assert (usage.cached_tokens, usage.usd) == (10, Decimal("0.000005"))
+
+
+def test_llama_cpp_server_refuses_with_500(server: FakeLlmServer) -> None:
+    """Its validation errors come as errors of the server; another 500 that names a parameter is none."""
+    said = (
+        "1 validation error:\n  {'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': "
+        "\"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}"
+    )
+
+    def behave(request: Mapping[str, Any]) -> Behaviour:
+        return failing(500, said) if request["response_format"]["type"] == "json_schema" else Behaviour()
+
+    server.behave = behave
+    client = SwiftClient(server)
+    reply = client.label(TASK, "x")
+
+    assert (reply.labels, reply.retries, reply.requests) == (("positive",), 0, 2)
+    assert not is_about_parameters(500, "response_format was fine, but the disk is full")
+    assert is_about_parameters(422, "anything")
