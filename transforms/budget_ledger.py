@@ -11,6 +11,7 @@ import contextlib
 import pathlib
 import sqlite3
 import threading
+import weakref
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ class BudgetLedger:
             self._database = sqlite3.connect(
                 path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
+            self._closing = weakref.finalize(self, self._database.close)
             # A power cut may lose the last writes, a killed process none.
             self._database.execute("PRAGMA synchronous=OFF")
 
@@ -90,8 +92,8 @@ class BudgetLedger:
         return Decimal(most - used) * MONEY_QUANTUM
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file; closing twice is harmless, and a ledger that is collected is closed too."""
+        self._closing()
 
 
 def open_ledger(path: str, limit: Decimal, paid: Iterable[PaidCall]) -> Decimal:
