@@ -20,8 +20,9 @@ from router.prices import TokenPrice, cost
 from router.records import Failure, Usage
 from transforms import llm_wire
 from transforms.call_pool import CallPool
-from transforms.llm_access import LlmStop, api_key, endpoint, preflight, stop_message
+from transforms.llm_access import LlmStop, api_key, preflight
 from transforms.llm_network import BrokenTransfer, ErrorStatus, Network
+from transforms.llm_trouble import MAX_WAIT_SECONDS, Trouble, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,17 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LlmClient", "LlmReply", "LlmStop", "preflight"]
 
-MAX_WAIT_SECONDS = 300.0
-"""An endpoint that asks for a longer wait counts as not available: a later run asks again."""
 PAUSE_SECONDS = 30.0
 """How long an endpoint that counts as dead is left alone at first."""
-MAX_DETAIL_CHARACTERS = 500
 MAX_RAW_CHARACTERS = 4000
-_PAYMENT_REQUIRED = 402
-_NO_SUCH_ACCESS = (401, 403, 404, 405, 410)
-_TOO_MANY_REQUESTS = 429
-_PASSING = (408, _TOO_MANY_REQUESTS)
-_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +60,6 @@ class _Tally:
     retries: int = 0
     usage: Usage = field(default_factory=Usage)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """A request without an answer, and what to do about it."""
-
-    detail: str
-    failure: Failure | None = None
-    """What the record gets where the request is not tried again; None: the job must stop."""
-    retry: bool = False
-    wait: float = 0.0
-    alive: bool = False
-    """Whether the endpoint is in order all the same, so that this must not count towards its death."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +148,7 @@ class LlmClient:
 
     def _ask(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> _Outcome:
         body = self._deliver(task, chat, tally)
-        if isinstance(body, _Trouble):
+        if isinstance(body, Trouble):
             return _Outcome(failure=body.failure, detail=body.detail, answered=False)
         completion = llm_wire.read_completion(body)
         self._bill(completion, chat, tally)
@@ -194,7 +174,7 @@ class LlmClient:
         usd = cost(self._price, tokens.input, tokens.cached, tokens.output)
         tally.usage += Usage(tokens.input, tokens.cached, tokens.output, usd=usd)
 
-    def _deliver(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> bytes | _Trouble:
+    def _deliver(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> bytes | Trouble:
         """Send a question unless the endpoint counts as dead, and let the breaker know what came of it."""
         ticket = self._breaker.admit()
         if isinstance(ticket, Outage):
@@ -212,17 +192,15 @@ class LlmClient:
         outage = self._breaker.outage
         return self._dead(outage) if outage and self._model.when_dead == "stop" else answer
 
-    def _dead(self, outage: Outage) -> _Trouble:
+    def _dead(self, outage: Outage) -> Trouble:
         """Return what a record gets that is not asked; raises `LlmStop` where the job is to stop instead."""
         count = f"records in a row without an answer: {outage.failures}"
         said = f"the endpoint counts as dead ({count}). It failed last at {outage.last}"
         if self._model.when_dead == "stop":
             raise LlmStop(f"{said}. The job stops, as when_dead says; run the same command again to continue")
-        return _Trouble(f"not asked: {said}", Failure.UNAVAILABLE)
+        return Trouble(f"not asked: {said}", Failure.UNAVAILABLE)
 
-    def _send(
-        self, task: Task, chat: list[dict[str, str]], tally: _Tally, ticket: Ticket
-    ) -> bytes | _Trouble:
+    def _send(self, task: Task, chat: list[dict[str, str]], tally: _Tally, ticket: Ticket) -> bytes | Trouble:
         """Send a question until it is answered or given up; negotiate the parameters on the way."""
         while True:
             dialect = self._dialect
@@ -233,7 +211,9 @@ class LlmClient:
                 continue
             if isinstance(answer, bytes):
                 return answer
-            trouble = self._trouble(answer, tally)
+            if isinstance(answer, BrokenTransfer) and answer.maybe_billed:
+                tally.notes.append("a request without a complete answer may have been billed")
+            trouble = trouble_of(answer, self._model, self._wall_clock(), self._clean)
             if trouble.failure is None:
                 raise LlmStop(trouble.detail)
             if trouble.alive:
@@ -265,26 +245,6 @@ class LlmClient:
             if self._dialect == dialect:
                 self._dialect = poorer
         return True
-
-    def _trouble(self, answer: ErrorStatus | BrokenTransfer, tally: _Tally) -> _Trouble:
-        where = endpoint(self._model)
-        if isinstance(answer, BrokenTransfer):
-            if answer.maybe_billed:
-                tally.notes.append("a request without a complete answer may have been billed")
-            said = self._clean(answer.detail)[:MAX_DETAIL_CHARACTERS]
-            return _Trouble(f"{where}: {said}", Failure.UNAVAILABLE, retry=True)
-        status, said = answer.status, self._clean(answer.said)
-        detail = f"HTTP {status} from {where}: {said[:MAX_DETAIL_CHARACTERS]}"
-        if status in _NO_SUCH_ACCESS and not llm_wire.is_moderation(said):
-            return _Trouble(stop_message(self._model, status, detail))
-        if status == _PAYMENT_REQUIRED or answer.code == "insufficient_quota":
-            return _Trouble(f"the account has no money or quota left: {detail}", Failure.UNAVAILABLE)
-        if status in _PASSING or status >= _SERVER_ERROR:
-            wait = llm_wire.retry_after(answer.headers, self._wall_clock())
-            # It is busy and says until when: the waits it asks for slow the job down enough.
-            busy = status == _TOO_MANY_REQUESTS and wait is not None and wait <= MAX_WAIT_SECONDS
-            return _Trouble(detail, Failure.UNAVAILABLE, retry=True, wait=wait or 0.0, alive=busy)
-        return _Trouble(f"the endpoint refused the question: {detail}", Failure.UNUSABLE, alive=True)
 
     def _clean(self, text: str) -> str:
         """Take the key out of foreign text, also as JSON spells it, and what UTF-8 cannot carry."""
