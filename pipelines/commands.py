@@ -16,6 +16,7 @@ from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
 from transforms.budget_ledger import LedgerError
+from transforms.splits import shown
 from transforms.write_report import write_report
 
 if TYPE_CHECKING:
@@ -139,5 +140,5 @@ def check_job(job: Job, console: Console) -> None:
     plan = prepare(job, workers=1)
     say(console, f"{job.name}: {len(plan.splits)} split(s) of {job.input.path} to read")
     if plan.reader.schema is not None:
-        say(console, f"columns: {', '.join(plan.reader.schema.names)}")
+        say(console, f"columns: {', '.join(map(shown, plan.reader.schema.names))}")
     say(console, f"models: {', '.join(used_models(job))}. The job file is right.")

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from router.records import DeadLetter, Position, Reason
 from transforms.payload import encode_rows, json_row, transport_schema
-from transforms.splits import InputError, Row, check_columns, one_line
+from transforms.splits import InputError, Row, check_columns, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def check_unique(where: str, schema: pa.Schema) -> None:
     """
     name, times = Counter(schema.names).most_common(1)[0] if schema.names else ("", 0)
     if times > 1:
-        raise InputError(f'{where}: column "{name}" appears {times} times; rename all but one')
+        raise InputError(f'{where}: column "{shown(name)}" appears {times} times; rename all but one')
 
 
 def job_schema(schema: pa.Schema) -> pa.Schema:

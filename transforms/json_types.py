@@ -132,7 +132,8 @@ def read_lines(lines: Sequence[bytes], types: ColumnTypes) -> pa.Table:
         for name, value in json.loads(line).items():
             if name in types.columns:
                 column = found.setdefault(name, [])
-                column += [None] * (number - len(column))
+                if len(column) < number:
+                    column += [None] * (number - len(column))
                 column.append(_fit(value, types.columns[name]))
     # Of very many columns most have no value in any of these rows: one array of nulls serves all of a type.
     nulls = functools.cache(lambda kind: pa.nulls(len(lines), kind))

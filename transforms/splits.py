@@ -87,16 +87,19 @@ _LISTED = 20
 _SHOWN_CHARACTERS = 60
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A column's name for a message: cut, and without what would steer a terminal."""
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    # Cut before and after, because a name may be megabytes long and each character may need ten.
+    printable = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in name[: _SHOWN_CHARACTERS + 1]
+    )
     return printable if len(printable) <= _SHOWN_CHARACTERS else printable[:_SHOWN_CHARACTERS] + "…"
 
 
 def nearest(name: str, known: Collection[str]) -> str:
     """A hint such as ` (did you mean "body"?)`, or nothing where no known name is near."""
     found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f' (did you mean "{_shown(found[0])}"?)' if found else ""
+    return f' (did you mean "{shown(found[0])}"?)' if found else ""
 
 
 def check_columns(where: str, known: Collection[str], columns: Input, *, needs_gold: bool) -> None:
@@ -116,7 +119,7 @@ def check_columns(where: str, known: Collection[str], columns: Input, *, needs_g
         named["gold"] = columns.gold
     for role, name in named.items():
         if name is not None and name not in known:
-            listed = ", ".join(f'"{_shown(each)}"' for each in sorted(known)[:_LISTED]) or "none"
+            listed = ", ".join(f'"{shown(each)}"' for each in sorted(known)[:_LISTED]) or "none"
             raise InputError(
                 f'input.{role}: no column "{name}" in {where}{nearest(name, known)}; it has {listed}. '
                 f"Set input.{role} to one of them."

@@ -263,13 +263,14 @@ def test_check_tells_what_was_found(ready: World) -> None:
 
 
 def test_check_shows_the_columns_of_parquet(ready: World) -> None:
-    """They are known without reading a row."""
-    pq.write_table(pa.table({"id": ["r1"], "text": ["x"], "[red]": [1]}), ready.folder / "in.parquet")
+    """They are known without reading a row, and shown so that none can steer a terminal."""
+    names = {"id": ["r1"], "text": ["x"], "[red]": [1], "\x1b[2J": [1], "x" * 61: [1]}
+    pq.write_table(pa.table(names), ready.folder / "in.parquet")
     columns = {"path": str(ready.folder / "in.parquet"), "text": "text", "id": "id"}
 
     done = tekizai("check", ready.job_file(input=columns))
 
-    assert "columns: id, text, [red]" in lines(done)
+    assert f"columns: id, text, [red], \\x1b[2J, {'x' * 60}…" in lines(done)
 
 
 def test_schema_prints_the_schema_of_job_files() -> None:

@@ -196,6 +196,15 @@ def test_the_table_shows_models_costs_and_the_estimate() -> None:
         assert line in lines, line
 
 
+@pytest.mark.parametrize("name", ["[/red]", "b/c [x]", "[bold]b[/bold]", ":smile:"])
+def test_a_models_name_is_no_markup(name: str) -> None:
+    """It is shown as the job file has it, whatever it looks like."""
+    text = printed(summary(answered_by={name: 7}))
+
+    [line] = [line for line in text.splitlines() if " 7 " in line]
+    assert line.strip("│ ").startswith(f"{name} ")
+
+
 def test_without_an_estimate_nothing_is_said_of_savings() -> None:
     """Unknown is not zero."""
     text = printed(summary())

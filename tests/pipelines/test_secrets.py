@@ -42,11 +42,14 @@ class Ran:
     def has(self, wanted: str) -> list[str]:
         """Where a text is, also in the spellings that it has in JSON, in a URL and in base64."""
         in_json = json.dumps(wanted)[1:-1]
+        slashed = in_json.replace("/", "\\/")
         spellings = {
             wanted,
             in_json,
-            in_json.replace("/", "\\/"),
+            slashed,
+            # JSON that is kept as text in JSON.
             json.dumps(in_json)[1:-1],
+            json.dumps(slashed)[1:-1],
             urllib.parse.quote(wanted, safe=""),
             base64.b64encode(wanted.encode()).decode().rstrip("="),
         }
@@ -121,22 +124,22 @@ def test_a_key_that_is_refused(tmp_path: pathlib.Path, key: str, options: tuple[
 
 
 REPEATING = {
-    "500": failing(500, f"Bearer {KEY} made us fall over"),
-    "429": failing(429, f"{KEY} is too fast", x_key=KEY),
-    "402": failing(402, f"{KEY} has no money"),
-    "400": failing(400, f"bad request by {KEY}: " + "x" * 600 + KEY),
-    "no JSON": Behaviour(status=502, body=f"<p>{KEY}</p>".encode()),
-    "no message": Behaviour(status=500, body=json.dumps({"error": {"seen": [KEY]}}).encode()),
-    "answer": Behaviour(answer=f"Your key is {KEY}."),
-    "refusal": Behaviour(message={"refusal": f"I must not tell {KEY}"}),
-    "no choices": Behaviour(body=json.dumps({"choices": [], "key": KEY}).encode()),
+    "500": failing(500, f"Bearer {UNUSUAL} made us fall over"),
+    "429": failing(429, f"{UNUSUAL} is too fast", x_key=UNUSUAL),
+    "402": failing(402, f"{UNUSUAL} has no money"),
+    "400": failing(400, f"bad request by {UNUSUAL}: " + "x" * 600 + UNUSUAL),
+    "no JSON": Behaviour(status=502, body=f"<p>{UNUSUAL}</p>".encode()),
+    "no message": Behaviour(status=500, body=json.dumps({"error": {"seen": [UNUSUAL]}}).encode()),
+    "answer": Behaviour(answer=f"Your key is {UNUSUAL}."),
+    "refusal": Behaviour(message={"refusal": f"I must not tell {UNUSUAL}"}),
+    "no choices": Behaviour(body=json.dumps({"choices": [], "key": UNUSUAL}).replace("/", "\\/").encode()),
 }
 
 
 def test_an_endpoint_that_repeats_the_key(tmp_path: pathlib.Path) -> None:
-    """However it says it: dead letters, journal, report and log have it without the key."""
-    with FakeLlmServer(key=KEY, behave=lambda asked: REPEATING[text_of(asked)]) as server:
-        ran = run(tmp_path, hosted(server.base_url), KEY, "--verbose", rows=REPEATING)
+    """However it says and spells it: dead letters, journal, report and log have it without the key."""
+    with FakeLlmServer(key=UNUSUAL, behave=lambda asked: REPEATING[text_of(asked)]) as server:
+        ran = run(tmp_path, hosted(server.base_url), UNUSUAL, "--verbose", rows=REPEATING)
 
     assert ran.code == TOO_MANY_DEAD, ran.said
     [letters] = [data for name, data in ran.files.items() if name.startswith("dead_letters")]
@@ -144,7 +147,7 @@ def test_an_endpoint_that_repeats_the_key(tmp_path: pathlib.Path) -> None:
     unusable = {"400", "answer", "refusal", "no choices"}
     assert reasons == {name: "llm_unusable" if name in unusable else "llm_unavailable" for name in REPEATING}
     assert letters.count(b"***") >= len(unusable)
-    assert ran.has(KEY) == []
+    assert ran.has(UNUSUAL) == []
 
 
 def text_of(asked: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,21 @@ def test_a_missing_text_column_names_the_nearest_key(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f'input.text: no column "text" in the first 2 lines of {path} (did you mean "texts"?); it has "n", '
         '"other", "texts". Set input.text to one of them.'
+    )
+
+
+def test_long_and_unprintable_keys_are_cut_and_escaped(tmp_path: Path) -> None:
+    """They are strangers' text, and the message goes to a terminal; the nearest key is such text too."""
+    keys = ["a" * 60, "b" * 61, "c\x1b[2J\u202e\n", "d" * 59 + "\x00", "e" * 1_000_000, "textX\x07"]
+    path = write_bytes(tmp_path / "a.jsonl", json.dumps(dict.fromkeys(keys, 1)).encode())
+
+    with pytest.raises(InputError) as caught:
+        plan_input(Input(path=path))
+
+    assert str(caught.value) == (
+        f'input.text: no column "text" in {path} (did you mean "textX\\x07"?); it has "{"a" * 60}", '
+        f'"{"b" * 60}…", "c\\x1b[2J\\u202e\\n", "{"d" * 59}\\…", "{"e" * 60}…", "textX\\x07". '
+        "Set input.text to one of them."
     )
 
 

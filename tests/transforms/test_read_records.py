@@ -130,6 +130,19 @@ def test_repeated_ids_are_dead_letters_and_copies_wait(tmp_path: pathlib.Path) -
     assert letter.record == '{"id": 1, "text": "two"}'
 
 
+@pytest.mark.parametrize(("length", "shown"), [(100, 100), (101, 100), (1_000_000, 100)])
+def test_a_long_repeated_id_is_cut_in_the_message(tmp_path: pathlib.Path, length: int, shown: int) -> None:
+    """The dead letter itself has it whole."""
+    name = "x" * length
+    reader, splits = reader_of(job_on(lines_file(tmp_path, [{"id": name, "text": "two"}])))
+    [row] = read_all(reader, splits)
+
+    _, [(_, letter)] = processed(reader, splits, [Repeat(row.position, Role.SAME_ID, b"k" * 16, 1)])
+
+    assert letter.detail == f"id '{'x' * shown}' was seen before; ids must be unique"
+    assert letter.id == name
+
+
 def test_pilot_answers_go_with_their_text(tmp_path: pathlib.Path) -> None:
     """What the calibration sample answered is not asked again."""
     rows = [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}]
