@@ -27,9 +27,10 @@ def describe_changes(
     if keys:
         more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
         lines.append(f"the job changed since its last run: {', '.join(keys[:_SHOWN_KEYS])}{more}")
-    lines += _asked_again(earlier.get("answers", {}), now["answers"], answers)
     current = {one for by_task in now["answers"].values() for one in by_task.values()}
-    valid = sum(count for fingerprint, count in answers.items() if fingerprint in current)
+    lost = {fingerprint: count for fingerprint, count in answers.items() if fingerprint not in current}
+    lines += _asked_again(earlier.get("answers", {}), now["answers"], lost)
+    valid = sum(answers.values()) - sum(lost.values())
     lines.append(f"continuing: {valid:,} answers are in the journal and are not asked for again")
     return lines
 
@@ -37,18 +38,17 @@ def describe_changes(
 def _asked_again(
     earlier: Mapping[str, Mapping[str, str]],
     now: Mapping[str, Mapping[str, str]],
-    answers: Mapping[str, int],
+    lost: Mapping[str, int],
 ) -> Iterator[str]:
-    current = {one for by_task in now.values() for one in by_task.values()}
     for model, by_task in earlier.items():
         for task, fingerprint in by_task.items():
-            lost = 0 if fingerprint in current else answers.get(fingerprint, 0)
-            if not lost:
+            if fingerprint not in lost:
                 continue
+            what = f"{lost[fingerprint]:,} answers of {model} to task {task} are"
             if task in now.get(model, {}):
-                yield f"{lost:,} answers of {model} to task {task} are asked again, its question changed"
+                yield f"{what} asked again, its question changed"
             else:
-                yield f"{lost:,} answers of {model} to task {task} are not used any more"
+                yield f"{what} not used any more"
 
 
 def changed_keys(before: object, now: object, path: str = "") -> Iterator[str]:

@@ -56,14 +56,14 @@ def claim_output(output: str, manifest: Mapping[str, Any], *, fresh: bool) -> Cl
         if fresh:
             clear_output(output)
         else:
-            claim = _look(filesystem, folder, manifest)
+            claim = _look(filesystem, folder, manifest, f"{output.rstrip('/')}/state/journal")
         if not claim.done:
             _clear_passing(filesystem, folder)
             _write_manifest(filesystem, folder, manifest)
     return claim
 
 
-def _look(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, Any]) -> Claim:
+def _look(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, Any], journal: str) -> Claim:
     filesystem.invalidate_cache()
     summary = _read_json(filesystem, f"{folder}/summary.json")
     earlier = _read_json(filesystem, f"{folder}/state/manifest.json") or {}
@@ -75,9 +75,10 @@ def _look(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, An
     waiting = 0 if summary is None else waiting_records(summary)
     if summary is not None and earlier.get("job_digest") == manifest["job_digest"] and not waiting:
         return Claim(done=True)
-    lines = describe_changes(earlier, manifest, count_answers(f"{folder}/state/journal"))
+    lines = describe_changes(earlier, manifest, count_answers(journal))
     if waiting:
-        lines = [f"{waiting:,} records had no answer from a model that was not available: it is asked again"]
+        said = f"{waiting:,} records had no answer from a model that was not available: it is asked again"
+        lines.insert(0, said)
     return Claim(done=False, lines=tuple(lines))
 
 

@@ -47,6 +47,7 @@ def test_a_failed_run_on_s3_goes_on(world: World, bucket: Any, asked: list[str])
         "state/manifest.json",
     }
     assert (server.billed, len(asked)) == (16, ROWS)
+    assert lines(second)[0] == "continuing: 21 answers are in the journal and are not asked for again"
     assert "nothing to do" in lines(third)[0]
     bucket.invalidate_cache()
     names = bucket.find("data/out")
