@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.bias import remove_bias
-from router.records import Annotated, Annotation, DeadLetter, Failure, Reason, Status, Usage, Work
+from router.records import (
+    Annotated,
+    Annotation,
+    DeadLetter,
+    Failure,
+    Opinion,
+    Reason,
+    Status,
+    Usage,
+    Work,
+)
 
 if TYPE_CHECKING:
     from router.bias import LabelBias
@@ -78,8 +88,17 @@ def _judge(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter
             return _fall_back(work, policy, biases)
         return ask_next(work, large)
     if last.scores is None or large is None or last.model == large or _trusted(verdict, policy):
-        return _annotate(work, verdict, last, *_status(work, verdict, policy, biases))
+        found = _annotate(work, verdict, last, *_status(work, verdict, policy, biases))
+        return replace(found, overruled=_overruled(work, policy, biases))
     return ask_next(work, large)
+
+
+def _overruled(work: Work, policy: Policy, biases: Biases) -> Opinion | None:
+    if len(work.answers) == 1:
+        return None
+    first = work.answers[0]
+    said = read_answer(first, policy.tasks[work.record.task], biases)
+    return None if said is None else Opinion(first.model, said.labels, said.confidence)
 
 
 def ask_next(work: Work, model: str) -> Work:

@@ -202,6 +202,15 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a model said that did not have the last word."""
+
+    model: str
+    labels: tuple[str, ...]
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Annotated:
     """A record with its annotation, route and account: one row of the output."""
 
@@ -213,3 +222,5 @@ class Annotated:
     """Usage by model; `usage` is its sum."""
     calibration_usd: Decimal = Decimal(0)
     """The part of `usage.usd` that went into answers used for calibration only."""
+    overruled: Opinion | None = None
+    """What the small model said, where a later model had the last word; None where it said nothing."""

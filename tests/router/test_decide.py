@@ -8,7 +8,17 @@ import pytest
 
 from router.bias import LabelBias
 from router.decide import Policy, ask_next, decide, read_answer
-from router.records import Annotated, Answer, DeadLetter, Failure, Reason, Status, Usage, Work
+from router.records import (
+    Annotated,
+    Answer,
+    DeadLetter,
+    Failure,
+    Opinion,
+    Reason,
+    Status,
+    Usage,
+    Work,
+)
 from tests.router.job_example import EXAMPLE
 from tests.router.work_examples import SENTIMENT, TOPICS, failed, policy, said, scored, work
 
@@ -80,6 +90,19 @@ def test_a_large_local_model_is_believed_however_unsure() -> None:
 
     assert (found.annotation.labels, found.annotation.status) == (("good",), Status.ESCALATED)
     assert found.annotation.confidence == pytest.approx(0.55)
+
+
+def test_what_the_small_model_said_stays_beside_the_large_ones_answer() -> None:
+    """So that a disagreement can be looked at."""
+    found = annotated(decide(work(scored([0.6, 0.4]), said("good")), policy(), {}))
+
+    assert found.overruled == Opinion("small", ("bad",), 0.6)
+
+
+def test_nobody_is_overruled_where_one_model_answered() -> None:
+    """Neither by a kept answer nor by a routed one."""
+    assert annotated(decide(work(scored([0.9, 0.1])), policy(), {})).overruled is None
+    assert annotated(decide(work(said("good")), policy(), {})).overruled is None
 
 
 def test_without_a_model_to_escalate_to_every_answer_stands() -> None:
