@@ -1,0 +1,243 @@
+"""Fitting a head and choosing between it and the label scores, by cross-validated log-loss.
+
+Only rows that the certification never sees may be given to these functions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import optimize
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
+
+from router.head import FLOOR, Head, head_inputs, softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    from router.head import Inputs
+
+FOLDS = 5
+_LEAST_ROWS = 30
+_DIRECTIONS = 256
+"""Features are rotated onto their widest directions before fitting: a tenth of the time, the same head
+(docs/measurements.md). Nothing is whitened: narrow directions stay narrow."""
+_SPREAD = 10.0
+_FEATURE_STRENGTHS = (0.03, 0.1, 0.3, 1.0)
+_SCORE_STRENGTHS = (0.01, 0.1, 1.0)
+_MANY_LABELS = 20
+_FEW_STRENGTHS = (0.1, 0.3)
+_TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingRows:
+    """Answers of one model on one single_label task, with what the oracle said."""
+
+    scores: npt.NDArray[np.float64]
+    """Shape (rows, labels)."""
+    features: npt.NDArray[np.float32] | None
+    """Shape (rows, features); None where the model keeps none."""
+    answers: npt.NDArray[np.int64]
+    """Shape (rows,): index of the oracle's label."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together."""
+        rows, labels = self.scores.shape
+        if self.answers.shape != (rows,) or (self.features is not None and len(self.features) != rows):
+            raise ValueError(f"{rows} rows of scores do not go with {len(self.answers)} answers")
+        if rows and not 0 <= int(self.answers.min()) <= int(self.answers.max()) < labels:
+            raise ValueError(f"an answer is not one of the {labels} labels")
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledScores:
+    """The label scores without a head: divided by their mean, and raised to a power for all alike."""
+
+    mean: tuple[float, ...]
+    temperature: float
+
+    def probabilities(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Probabilities of the labels, shape (records, labels)."""
+        logs = np.log(np.maximum(scores, FLOOR)) - np.log(np.maximum(np.asarray(self.mean), FLOOR))
+        return softmax(logs / self.temperature)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One way to get probabilities, with what it was worth on rows it was not fitted on."""
+
+    name: str
+    losses: npt.NDArray[np.float64]
+    """Log-loss of each row."""
+    held_back: npt.NDArray[np.float64]
+    """Probabilities of each row, from a fit without it; shape (rows, labels)."""
+
+    @property
+    def log_loss(self) -> float:
+        """Mean over the rows, in nats."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """What was chosen, and all that was tried."""
+
+    chosen: Trial
+    head: Head | None
+    """None where the label scores stay."""
+    scaled: ScaledScores
+    trials: tuple[Trial, ...]
+    reason: str
+
+
+def choose_head(rows: TrainingRows) -> Choice:
+    """Fit heads of several kinds and strengths and choose the best, or none.
+
+    A head is taken only if its log-loss over held-back rows is lower than that of the label scores by more
+    than the standard error of the difference. Deterministic: the folds are by position, so the rows must be
+    in an order that says nothing about them, as hashed ids are.
+    """
+    # Threads that wait for each other stand still on a busy machine, and these matrices are small.
+    with threadpool_limits(limits=1):
+        return _choose(rows)
+
+
+def _choose(rows: TrainingRows) -> Choice:
+    scaled = fit_scaled(rows.scores, rows.answers)
+    plain = _trial("label scores", rows, _fit_plain(rows))
+    trials = [plain]
+    makers: dict[str, Callable[[], Head]] = {}
+    if len(rows.answers) >= _LEAST_ROWS and len(np.unique(rows.answers)) > 1:
+        for kind, strength in _kinds(rows):
+            fitting = _Fitting(rows, kind, strength)
+            trial = _trial(f"{kind}, C={strength:g}", rows, fitting.fold)
+            trials.append(trial)
+            makers[trial.name] = fitting.whole
+    best = min(trials, key=lambda trial: trial.log_loss)
+    if best is plain:
+        return Choice(plain, None, scaled, tuple(trials), _told(plain, trials[1:]))
+    gains = plain.losses - best.losses
+    if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
+        return Choice(plain, None, scaled, tuple(trials), _told(plain, trials[1:]))
+    told = f"the head on {best.name} has log-loss {best.log_loss:.3f}, the label scores {plain.log_loss:.3f}"
+    return Choice(best, makers[best.name](), scaled, tuple(trials), told)
+
+
+def _told(plain: Trial, heads: list[Trial]) -> str:
+    if not heads:
+        return f"too few rows, or only one label in them, to train a head ({len(plain.losses)} rows)"
+    best = min(heads, key=lambda trial: trial.log_loss)
+    return (
+        f"no head beat the label scores by more than chance: log-loss {best.log_loss:.3f} against "
+        f"{plain.log_loss:.3f}"
+    )
+
+
+def _kinds(rows: TrainingRows) -> Iterator[tuple[Inputs, float]]:
+    many = rows.scores.shape[1] > _MANY_LABELS
+    for strength in _FEW_STRENGTHS if many else _SCORE_STRENGTHS:
+        yield "scores", strength
+    if rows.features is not None:
+        for strength in _FEW_STRENGTHS if many else _FEATURE_STRENGTHS:
+            yield "features", strength
+
+
+def _trial(
+    name: str,
+    rows: TrainingRows,
+    fit: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.float64]],
+) -> Trial:
+    number = np.arange(len(rows.answers))
+    folds = min(FOLDS, len(number))
+    held_back = np.zeros_like(rows.scores)
+    for fold in range(folds):
+        held = number % folds == fold
+        held_back[held] = fit(~held)
+    return Trial(name, log_losses(held_back, rows.answers), held_back)
+
+
+def log_losses(
+    probabilities: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Negative logarithm of the probability of each row's answer, in nats; shape (rows,)."""
+    return np.asarray(-np.log(np.maximum(probabilities[np.arange(len(answers)), answers], FLOOR)))
+
+
+def _fit_plain(
+    rows: TrainingRows,
+) -> Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.float64]]:
+    return lambda use: fit_scaled(rows.scores[use], rows.answers[use]).probabilities(rows.scores[~use])
+
+
+def fit_scaled(scores: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]) -> ScaledScores:
+    """The mean of the scores, and the temperature with the least log-loss (Guo et al., ICML 2017)."""
+    mean = tuple(float(value) for value in scores.mean(axis=0))
+
+    def loss(log_temperature: float) -> float:
+        scaled = ScaledScores(mean, math.exp(log_temperature))
+        return float(log_losses(scaled.probabilities(scores), answers).mean())
+
+    low, high = (math.log(value) for value in _TEMPERATURES)
+    found = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded")
+    return ScaledScores(mean, math.exp(float(found.x)))
+
+
+class _Fitting:
+    """Heads of one kind and strength: on some of the rows, or on all."""
+
+    def __init__(self, rows: TrainingRows, kind: Inputs, strength: float) -> None:
+        self._rows, self._kind, self._strength = rows, kind, strength
+        inputs = head_inputs(kind, rows.scores, rows.features)
+        self._center = inputs.mean(axis=0)
+        centered = inputs - self._center
+        self._rotation = _rotation(centered, rows.scores.shape[1]) if kind == "features" else None
+        self._inputs = centered if self._rotation is None else centered @ self._rotation
+
+    def fold(self, use: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        weights, intercept = self._fit(use)
+        return softmax(self._inputs[~use] @ weights.T + intercept)
+
+    def whole(self) -> Head:
+        weights, intercept = self._fit(np.ones(len(self._rows.answers), dtype=bool))
+        turned = weights if self._rotation is None else weights @ self._rotation.T
+        return Head(self._kind, self._center, turned, intercept)
+
+    def _fit(self, use: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        labels = self._rows.scores.shape[1]
+        weights = np.zeros((labels, self._inputs.shape[1]))
+        intercept = np.full(labels, -np.inf)
+        answers = self._rows.answers[use]
+        seen = np.unique(answers)
+        if len(seen) == 1:
+            intercept[seen] = 0.0
+            return weights, intercept
+        model = LogisticRegression(C=self._strength, tol=1e-3, max_iter=300)
+        model.fit(self._inputs[use], answers)
+        if len(seen) == 2:  # noqa: PLR2004 - scikit-learn then gives the weights of the second label only
+            weights[seen[1]], intercept[seen] = model.coef_[0], (0.0, float(model.intercept_[0]))
+        else:
+            weights[seen], intercept[seen] = model.coef_, model.intercept_
+        return weights, intercept
+
+
+def _rotation(centered: npt.NDArray[np.float64], labels: int) -> npt.NDArray[np.float64]:
+    """From the inputs to their widest directions, with the features' spread brought to a fixed size.
+
+    Shape (inputs, directions). The label scores, which stand last, are taken as they are.
+    """
+    features = centered[:, :-labels]
+    spread = math.sqrt(float(features.var(axis=0).sum()))
+    directions = min(_DIRECTIONS, *features.shape)
+    _, _, axes = randomized_svd(features, n_components=directions, random_state=0)
+    found = np.zeros((centered.shape[1], directions + labels))
+    found[:-labels, :directions] = axes.T * (_SPREAD / max(spread, FLOOR))
+    found[-labels:, directions:] = np.eye(labels)
+    return found
