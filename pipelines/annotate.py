@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
@@ -25,7 +25,7 @@ from router.records import Annotated, DeadLetter, Work
 from transforms.calibrate_labels import AskPilot
 from transforms.decide_records import Decided, DecideRecords
 from transforms.finish_job import Ending, finish_job
-from transforms.index_records import IndexRecords, Sampling
+from transforms.index_records import IndexOutput, IndexRecords, Sampling
 from transforms.read_copies import ReadCopies
 from transforms.read_records import DEAD, SHARED, Reader, ReadRecords
 from transforms.split_repeats import by_split, split_starts
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
     from apache_beam.ml.inference.base import ModelHandler
 
+    from pipelines.prepare import Opening
+    from router.calibration import ModelCalibration
     from router.job import Job
+    from router.records import Answer
     from transforms.splits import Split
 
 
@@ -52,8 +55,14 @@ class Plan:
     ending: Ending
     state: str
     """URL of the output's state folder."""
-    ledger: str | None = None
-    """Path of the file in which this machine's workers share `job.budget`; None where they share none."""
+    policy: Policy | None
+    """None where the gate is still to be certified."""
+    opening: Opening
+    """How the models were opened, to open them anew in another form."""
+    calibration: tuple[ModelCalibration, ...] = ()
+    """How the small models' scores are read, where that was learned."""
+    pilot: Mapping[bytes, tuple[Answer, ...]] = field(default_factory=dict)
+    """What was asked before the main pass, by text key."""
 
     @property
     def local_models(self) -> list[str]:
@@ -75,7 +84,8 @@ class Plan:
     def sampling(self) -> Sampling:
         """The calibration sample: for each small model, and for the large one where it gives scores."""
         large = self.job.routing.escalate_to
-        size = self.job.calibration.sample if self.job.calibration.label_free else 0
+        wanted = self.job.calibration.label_free and not self.calibration
+        size = self.job.calibration.sample if wanted else 0
         return Sampling(size, (large,) if large in self.local_models else ())
 
 
@@ -94,14 +104,11 @@ def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict
         | "WithoutNumbers" >> beam.Values()
         | "Index" >> IndexRecords(plan.reader, plan.sampling, plan.state, infer_types=infer_types)
     )
-    pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
-    biases = pvalue.AsDict(pilot.biases)
+    readings, pilot = read_calibration(pipeline, index, plan)
 
     repeats = index.repeats | "RepeatsBySplit" >> beam.FlatMap(by_split, split_starts(plan.splits))
-    read = {"splits": numbered, "repeats": repeats} | "ReadRecords" >> ReadRecords(
-        plan.reader, pvalue.AsDict(pilot.answers)
-    )
-    decided = answer_records(read["work"], plan, biases)
+    read = {"splits": numbered, "repeats": repeats} | "ReadRecords" >> ReadRecords(plan.reader, pilot)
+    decided = answer_records(read["work"], plan, readings)
     outcomes = [read[SHARED], *(by.shared for by in decided.values())]
     copies = {"repeats": index.repeats, "outcomes": together("Outcomes", outcomes)} | "Copies" >> ReadCopies(
         plan.reader, plan.splits
@@ -114,26 +121,41 @@ def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict
     read_count = pvalue.AsSingleton(index.read)
     start = pipeline | "End" >> beam.Create([None])
     summary: beam.PCollection[dict[str, Any]] = start | "FinishJob" >> beam.Map(
-        finish_job, pvalue.AsList(parts), read_count, biases, types, plan.ending
+        finish_job, pvalue.AsList(parts), read_count, readings, types, plan.ending
     )
     return summary
 
 
-def answer_records(work: beam.PCollection[Work], plan: Plan, biases: pvalue.AsDict) -> dict[str, Decided]:
+def read_calibration(
+    pipeline: beam.Pipeline, index: IndexOutput, plan: Plan
+) -> tuple[pvalue.AsDict, pvalue.AsDict]:
+    """How scores are read, and the answers that were given before, as side inputs."""
+    if plan.calibration:
+        known = {(one.model, one.task): one for one in plan.calibration}
+        readings = pipeline | "Calibration" >> beam.Create(list(known.items()))
+        answers = pipeline | "PilotAnswers" >> beam.Create(list(plan.pilot.items()))
+        return pvalue.AsDict(readings), pvalue.AsDict(answers)
+    pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
+    return pvalue.AsDict(pilot.biases), pvalue.AsDict(pilot.answers)
+
+
+def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.AsDict) -> dict[str, Decided]:
     """What the small models said, then what each large model said of what was sent on to it.
 
     By names that no model's own can equal, because they become labels of steps.
     """
     for name in plan.small_models:
         work = work | f"Ask {name}" >> RunInference(plan.handlers[name])
-    policy, schema = Policy.of(plan.job), plan.reader.schema
-    decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, biases, schema)}
+    policy, schema = plan.policy, plan.reader.schema
+    if policy is None:
+        raise ValueError("the gate is not certified yet; calibrate first")
+    decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, readings, schema)}
     for name in plan.large_models:
         waiting = together(f"To {name}", [outcome.ask[name] for outcome in decided.values()])
         asked = waiting | f"Ask {name}" >> RunInference(plan.handlers[name])
         # Large models are asked in order, and each sends on only to those after it.
         later = plan.large_models[plan.large_models.index(name) + 1 :]
-        decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, biases, schema)
+        decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, readings, schema)
     return decided
 
 

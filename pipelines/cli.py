@@ -95,17 +95,17 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Tell how good a finished output is against the true labels of its gold column."""
+    """Tell how good a finished output is against its gold column, and write evaluation.html into it."""
     with _errors(verbose=verbose):
-        from pipelines.evaluate import evaluate_output  # noqa: PLC0415 - polars takes a moment to load
-
-        found = evaluate_output(output)
-        if as_json:
-            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
-            return
+        from pipelines import evaluate as evaluation  # noqa: PLC0415 - polars takes a moment to load
         from pipelines.show_quality import print_quality  # noqa: PLC0415 - rich's tables too
 
-        print_quality(found, Console())
+        found = evaluation.evaluate_output(output)
+        if as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            print_quality(found, Console())
+        typer.echo(f"wrote {evaluation.write_evaluation(output, found)}", err=True)
 
 
 @app.command()

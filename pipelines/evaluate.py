@@ -9,12 +9,18 @@ import fsspec
 import polars as pl
 
 from pipelines.errors import OutputError
-from router.evaluation import quality, share
+from router.evaluation import quality, write_labels
+from router.evaluation_page import render_evaluation
+from transforms.output_files import EVALUATION
+from transforms.splits import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fsspec import AbstractFileSystem
+
+PARTS = ("language", "model", "status")
+"""What the records of a task are parted by."""
 
 _GOLD = "\x00gold"
 _FIELDS = ("task", "label", "labels", "confidence", "model", "status")
@@ -24,7 +30,8 @@ def evaluate_output(output: str) -> dict[str, Any]:
     """Compare a finished output with its gold column, as JSON values.
 
     Records without a gold label are counted and left out. multi_label answers are right where the set of
-    labels is exactly the true one.
+    labels is exactly the true one. Each part of a task's records has all figures that the task has. `gate`
+    and `audit` are those of the summary; `audit` is None where the job had none.
 
     Raises:
         OutputError: there is no finished output, its job names no gold column, or no record has a gold label.
@@ -42,52 +49,65 @@ def evaluate_output(output: str) -> dict[str, Any]:
     if known.is_empty():
         raise OutputError(f'{output}: no record has a true label in column "{column}"')
     kinds = {task["name"]: task["kind"] for task in job["tasks"]}
+    summary = json.loads(filesystem.cat_file(f"{folder}/summary.json"))
     return {
         "output": output,
+        "name": job.get("name"),
         "records": {"annotated": rows.height, "with_gold": known.height},
-        "tasks": {
-            str(task): _of_task(part, multi=kinds[str(task)] == "multi_label")
-            for (task,), part in sorted(known.group_by("task"), key=lambda item: str(item[0]))
-        },
+        "tasks": {task: _of_task(part, kinds[task]) for task, part in _parted(known, "task").items()},
+        "gate": summary.get("gate"),
+        "audit": summary.get("audit"),
     }
 
 
-def _of_task(rows: pl.DataFrame, *, multi: bool) -> dict[str, Any]:
+def write_evaluation(output: str, found: Mapping[str, Any]) -> str:
+    """Write `evaluation.html` into an output, replacing one that is there; returns its address.
+
+    Args:
+        output: URL of the folder.
+        found: What `evaluate_output` found there.
+
+    Raises:
+        OutputError: the page cannot be written.
+    """
+    filesystem, folder = fsspec.core.url_to_fs(output.rstrip("/"))
+    page, address = render_evaluation(found), f"{output.rstrip('/')}/{EVALUATION}"
+    try:
+        filesystem.pipe_file(f"{folder}/{EVALUATION}", page.encode())
+    # Every filesystem has exception types of its own, and here all of them mean the same to the user.
+    except Exception as error:
+        raise OutputError(
+            f"{address} cannot be written ({one_line(error)}); what it would show is in what --json prints"
+        ) from error
+    return address
+
+
+def _of_task(rows: pl.DataFrame, kind: str) -> dict[str, Any]:
+    multi = kind == "multi_label"
     if multi:
         rows = rows.with_columns(
-            pl.col("labels")
-            .list.sort()
-            .cast(pl.List(pl.String))
-            .map_elements(_listed, pl.String)
-            .alias("label"),
+            pl.col("labels").cast(pl.List(pl.String)).map_elements(write_labels, pl.String).alias("label"),
             pl.col(_GOLD).map_elements(_as_set, pl.String),
         )
-    said, gold = rows["label"].to_list(), rows[_GOLD].to_list()
     return {
-        **quality(said, gold, rows["confidence"].to_list()),
+        "kind": kind,
+        **_quality(rows, multi=multi),
         "by": {
-            name: {
-                str(value): _share(part)
-                for (value,), part in sorted(rows.group_by(name), key=lambda item: str(item[0]))
-            }
-            for name in ("language", "model", "status")
+            name: {value: _quality(part, multi=multi) for value, part in _parted(rows, name).items()}
+            for name in PARTS
         },
     }
 
 
-def _share(rows: pl.DataFrame) -> dict[str, Any]:
-    found = share(int((rows["label"] == rows[_GOLD]).sum()), rows.height)
-    return {
-        "right": found.count,
-        "records": found.of,
-        "accuracy": found.rate,
-        "low": found.low,
-        "high": found.high,
-    }
+def _quality(rows: pl.DataFrame, *, multi: bool) -> dict[str, Any]:
+    said, gold = rows["label"].to_list(), rows[_GOLD].to_list()
+    return quality(said, gold, rows["confidence"].to_list(), multi=multi)
 
 
-def _listed(labels: Any) -> str:  # noqa: ANN401 - polars' own series
-    return json.dumps(sorted(labels), ensure_ascii=False)
+def _parted(rows: pl.DataFrame, column: str) -> dict[str, pl.DataFrame]:
+    """Rows by the value of a column, in the order of the values."""
+    parts = {str(value): part for (value,), part in rows.group_by(column, maintain_order=True)}
+    return dict(sorted(parts.items()))
 
 
 def _as_set(gold: str) -> str:
@@ -95,8 +115,20 @@ def _as_set(gold: str) -> str:
     try:
         found = json.loads(gold)
     except ValueError:
-        found = gold
-    return _listed(found if isinstance(found, list) else [str(found)])
+        found = None
+    if isinstance(found, list):
+        return _listed(found)
+    # `true` and `1.0` are no lists: they are labels of that name.
+    return write_labels([found if isinstance(found, str) else gold])
+
+
+def _listed(labels: Iterable[object]) -> str:
+    """A list of true labels, whatever the input has put into it; empty places are none."""
+    return write_labels(
+        one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+        for one in labels
+        if one is not None
+    )
 
 
 def _job(filesystem: AbstractFileSystem, folder: str, output: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from pipelines.output_folder import LEDGER
 from router.assets import asset_path
 from router.catalogue import load_catalogue
 from router.decide import Policy
+from router.gate import fixed_gate
 from router.job import OpenAIModel
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.prices import hosted_price, load_price_table, local_price
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
     from apache_beam.ml.inference.base import ModelHandler
 
-    from router.job import Job
+    from router.calibration import ChosenPrompt
+    from router.job import Job, LlamaCppModel
     from router.records import Work
     from transforms.reading import Split
 
@@ -55,7 +57,8 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
 
     Reads the input's footers or first lines, finds the model files and keys; asks no model. Raises
     `InputError`, `ModelFileError`, `UnknownPriceError`, `LlmStop` or `ValueError`, each in one
-    line that says what is wrong, where, and what to do.
+    line that says what is wrong, where, and what to do. A gate with a target is still to be certified
+    (`pipelines.calibrate`), unless the job names an artefact.
 
     Args:
         job: The checked job file.
@@ -63,32 +66,36 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         limit: How many records to annotate; None for all.
         local: Whether all workers are on this machine.
     """
-    policy = Policy.of(job)
     found = plan_input(job.input, split_bytes=_SPLIT_BYTES, workers=workers)
     output = job.output.path.rstrip("/")
     ledger = ledger_path(output) if job.budget is not None and local else None
-    models = open_models(job, f"{output}/state/journal", workers, ledger, local=local)
+    opening = Opening(job, f"{output}/state/journal", workers, ledger, local=local)
+    models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
     layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
+    fixed = job.routing.gate.min_confidence
     ending = Ending(
         output,
         job.output.format,
         layout,
         time.time(),
-        policy.min_confidence,
+        {} if fixed is None else fixed_gate(fixed),
         job.routing.escalate_to,
         _manifest(job, models, found.splits, limit),
     )
     reader, splits = Reader(job, found.schema), found.splits
     if limit is not None:
         splits, reader = first_rows(splits, reader, limit)
-    return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", ledger)
+    policy = None if fixed is None else Policy.of(job)
+    opening = replace(opening, digests=models.digests)
+    return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", policy, opening)
 
 
 def start(plan: Plan) -> None:
     """Set up what the workers share, after the output folder was claimed and before they start."""
-    if plan.ledger is not None and plan.job.budget is not None:
-        open_ledger(plan.ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
+    ledger = plan.opening.ledger
+    if ledger is not None and plan.job.budget is not None:
+        open_ledger(ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
 
 
 def ledger_path(output: str) -> str:
@@ -100,46 +107,99 @@ def ledger_path(output: str) -> str:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """How models are opened: what of the job and its surroundings decides that."""
+
+    job: Job
+    journal: str
+    """URL of the folder for their answers."""
+    workers: int
+    ledger: str | None
+    """Path of the file in which this machine's workers share `job.budget`; None where they share none."""
+    local: bool
+    prompts: Mapping[str, Mapping[str, ChosenPrompt]] = field(default_factory=dict)
+    """By model and task: how it is asked, where that was searched for."""
+    features: bool = False
+    """Whether local models' features are journaled, for a learned head."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of local models' files, where they are known already."""
+
+
+@dataclass(frozen=True)
 class Models:
     """The models that the routing names: how to ask them, and what says that they are the same as before."""
 
-    handlers: Mapping[str, ModelHandler[Work, Work, Any]]
-    digests: Mapping[str, str]
+    handlers: dict[str, ModelHandler[Work, Work, Any]]
+    digests: dict[str, str]
     """SHA-256 of the local ones' files."""
-    fingerprints: Mapping[str, Mapping[str, str]]
-    """By model and task: what decides its answers (`router.journal`)."""
+    journals: dict[str, JournalOf]
+    """Where their answers are, with what decides them."""
+
+    @property
+    def fingerprints(self) -> dict[str, Mapping[str, str]]:
+        """By model and task: what decides its answers (`router.journal`)."""
+        return {name: of.fingerprints for name, of in self.journals.items()}
 
 
-def open_models(job: Job, journal: str, workers: int, ledger: str | None, *, local: bool) -> Models:
-    """Find files, prices and keys of the models; `journal` is the URL of the folder for their answers."""
-    tasks = {task.name: task for task in job.tasks}
-    table = load_price_table(asset_path("configs/prices.yaml"))
-    catalogue = load_catalogue(asset_path("configs/models.yaml"))
-    place = JournalPlace(journal, job.journal.flush_records, job.journal.flush_seconds)
-    threads = max(1, _cores() // workers) if local else 1
-    handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
-    digests: dict[str, str] = {}
-    prints: dict[str, dict[str, str]] = {}
+def open_models(opening: Opening) -> Models:
+    """Find files, prices and keys of the models."""
+    job = opening.job
+    place = JournalPlace(
+        opening.journal, job.journal.flush_records, job.journal.flush_seconds, opening.features
+    )
     names = used_models(job)
     hosted = sum(isinstance(job.models[name], OpenAIModel) for name in names)
-    budget = None if job.budget is None else _share(job.budget.max_usd, journal, hosted * workers, ledger)
+    budget = None
+    if job.budget is not None:
+        budget = _share(job.budget.max_usd, opening.journal, hosted * opening.workers, opening.ledger)
+    found = Models({}, dict(opening.digests), {})
     for name in names:
         model = job.models[name]
         if isinstance(model, OpenAIModel):
-            preflight(model)
-            prints[name] = {task: hosted_fingerprint(tasks[task], model) for task in tasks}
-            of = JournalOf(place, "llm", name, prints[name])
-            price = hosted_price(model)
-            handlers[name] = OpenAICompatibleModelHandler(name, model, price, tasks, budget, of)
-            continue
-        digest = digests[name] = file_digest(fetch_model(name, model))
-        entry = catalogue.entry(model.source)
-        prints[name] = {task: local_fingerprint(tasks[task], model, digest, entry) for task in tasks}
-        used = model.threads or threads
-        wanted = LocalModel(name, model, used, local_price(model, used, table))
-        of = JournalOf(place, "slm", name, prints[name])
-        handlers[name] = LlamaCppModelHandler(wanted, tasks, of)
-    return Models(handlers, digests, prints)
+            _open_hosted(name, model, opening, place, budget, found)
+        else:
+            _open_local(name, model, opening, place, found)
+    return found
+
+
+def _open_hosted(  # noqa: PLR0913, PLR0917 - the model and what surrounds it
+    name: str,
+    model: OpenAIModel,
+    opening: Opening,
+    place: JournalPlace,
+    budget: BudgetShare | None,
+    found: Models,
+) -> None:
+    preflight(model)
+    tasks = {task.name: task for task in opening.job.tasks}
+    prints = {task: hosted_fingerprint(tasks[task], model) for task in tasks}
+    of = JournalOf(place, "llm", name, prints)
+    handler = OpenAICompatibleModelHandler(name, model, hosted_price(model), tasks, budget, of)
+    _add(found, name, handler, of)
+
+
+def _open_local(
+    name: str, model: LlamaCppModel, opening: Opening, place: JournalPlace, found: Models
+) -> None:
+    tasks = {task.name: task for task in opening.job.tasks}
+    path = fetch_model(name, model)
+    digest = found.digests.get(name) or file_digest(path)
+    entry = load_catalogue(asset_path("configs/models.yaml")).entry(model.source)
+    prompts = opening.prompts.get(name, {})
+    prints = {task: local_fingerprint(tasks[task], model, digest, entry, prompts.get(task)) for task in tasks}
+    used = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
+    price = local_price(model, used, load_price_table(asset_path("configs/prices.yaml")))
+    of = JournalOf(place, "slm", name, prints)
+    handler = LlamaCppModelHandler(LocalModel(name, model, used, price, prompts), tasks, of)
+    _add(found, name, handler, of, digest)
+
+
+def _add(
+    found: Models, name: str, handler: ModelHandler[Work, Work, Any], of: JournalOf, digest: str | None = None
+) -> None:
+    found.handlers[name], found.journals[name] = handler, of
+    if digest is not None:
+        found.digests[name] = digest
 
 
 def _share(limit: Decimal, journal: str, sharers: int, ledger: str | None) -> BudgetShare | None:

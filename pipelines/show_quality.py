@@ -7,39 +7,39 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from router.evaluation_wording import agreement, answer, gate, headline, interval
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
 _SHOWN_LABELS = 30
 _MIXED_UP = 5
+_KEPT = (0.25, 0.5, 0.75, 1.0)
 
 
 def print_quality(found: Mapping[str, Any], console: Console) -> None:
-    """One table a task and kind of part, and the labels that are mixed up most."""
+    """Tables of each task and of its parts, the labels mixed up most, and what a threshold would keep."""
     records = found["records"]
     _line(
         console, f"{records['with_gold']:,} of {records['annotated']:,} annotated records have a true label."
     )
     for name, task in found["tasks"].items():
         _line(console, "")
-        _line(console, f"Task {name}: {_headline(task)}")
+        _line(console, f"Task {name}: {headline(task)}")
         console.print(_labels(task["labels"]))
-        for part in ("language", "model", "status"):
-            console.print(_parts(part, task["by"][part]))
-        mixed = _mixed_up(task["confusion"])
+        for part, parts in task["by"].items():
+            console.print(_parts(part, parts))
+        mixed = _mixed_up(task["confusion"], task["kind"])
         if mixed:
             _line(console, f"Most often mixed up: {mixed}.")
-
-
-def _headline(task: Mapping[str, Any]) -> str:
-    accuracy, error = task["accuracy"], task["calibration"]["expected_error"]
-    said = (
-        f"accuracy {accuracy['rate']:.3f} (95 % interval {accuracy['low']:.3f} to {accuracy['high']:.3f}), "
-        f"macro F1 {task['macro_f1']:.3f}"
-    )
-    return said if error is None else f"{said}, calibration error {error:.3f}"
+        kept = _kept(task["risk_coverage"])
+        if kept:
+            _line(console, f"Accuracy of the surest {kept}.")
+    _line(console, "")
+    _line(console, f"Agreement with the oracle: {agreement(found['audit'])}")
+    _line(console, f"Gate: {gate(found['gate'])}")
 
 
 def _labels(labels: list[Mapping[str, Any]]) -> Table:
@@ -63,11 +63,18 @@ def _labels(labels: list[Mapping[str, Any]]) -> Table:
 
 def _parts(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table()
-    for column in (title, "records", "accuracy", "95 % interval"):
+    for column in (title, "records", "accuracy", "95 % interval", "macro F1", "calibration error"):
         table.add_column(column, justify="left" if column == title else "right")
     for name, one in parts.items():
-        interval = f"{one['low']:.3f} to {one['high']:.3f}"
-        table.add_row(Text(name), f"{one['records']:,}", _rate(one["accuracy"]), interval)
+        accuracy = one["accuracy"]
+        table.add_row(
+            Text(name),
+            f"{accuracy['of']:,}",
+            _rate(accuracy["rate"]),
+            interval(accuracy),
+            _rate(one["macro_f1"]),
+            _rate(one["calibration"]["expected_error"]),
+        )
     return table
 
 
@@ -75,12 +82,21 @@ def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _mixed_up(confusion: Mapping[str, Mapping[str, int]]) -> str:
+def _mixed_up(confusion: Mapping[str, Mapping[str, int]], kind: str) -> str:
     pairs = [
         (count, true, said) for true, row in confusion.items() for said, count in row.items() if said != true
     ]
     worst = sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))[:_MIXED_UP]
-    return ", ".join(f"{true} called {said} ({count:,})" for count, true, said in worst)
+    return ", ".join(
+        f"{answer(true, kind)} called {answer(said, kind)} ({count:,})" for count, true, said in worst
+    )
+
+
+def _kept(curve: Sequence[Mapping[str, Any]]) -> str:
+    """The curve of risk and coverage where at least a quarter, a half, three quarters and all are kept."""
+    points = [next(one for one in curve if one["kept"] >= part) for part in _KEPT] if curve else []
+    shown = {one["threshold"]: f"{100 * one['kept']:.0f} %: {one['accuracy']:.3f}" for one in points}
+    return ", ".join(shown.values())
 
 
 def _line(console: Console, text: str) -> None:

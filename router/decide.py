@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.bias import remove_bias
+from router.calibration import ModelCalibration, answers_of, surety
+from router.gate import NOTHING, GateRule
 from router.records import (
     Annotated,
     Annotation,
@@ -28,10 +30,8 @@ if TYPE_CHECKING:
     from router.job import Job, Task
     from router.records import Answer
 
-Biases = Mapping[tuple[str, str], "LabelBias"]
-"""Label bias by (model, task)."""
-
-_APPLIES = 0.5
+Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration"]
+"""How the scores of each (model, task) are read: with their bias removed, or as a calibration learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,23 @@ class Policy:
     """What the decision needs to know of the job."""
 
     tasks: Mapping[str, Task]
-    min_confidence: float
+    gate: GateRule
     escalate_to: str | None
+    pilot_is_final: bool = False
+    """Whether what `escalate_to` said of a record in the pilot is that record's answer."""
 
     @classmethod
-    def of(cls, job: Job) -> Policy:
-        """The policy that a job file asks for. Raises `ValueError` where its gate is not a fixed one."""
-        if job.routing.gate.min_confidence is None:
-            raise ValueError(
-                "routing.gate: a certified target cannot be run yet; give min_confidence in its place"
-            )
+    def of(cls, job: Job, gate: GateRule | None = None) -> Policy:
+        """The policy that a job file asks for; `gate` is what a calibration has found, where there is one.
+
+        Raises `ValueError` where the job's gate has to be certified and no calibration is given.
+        """
+        fixed, audit = job.routing.gate.min_confidence, job.audit.fraction if job.audit is not None else 0.0
+        if gate is None and fixed is None:
+            raise ValueError("routing.gate: a gate with a target needs a calibration")
+        rule = gate or GateRule(fixed or 0.0)
         tasks = {task.name: task for task in job.tasks}
-        return cls(tasks, job.routing.gate.min_confidence, job.routing.escalate_to)
+        return cls(tasks, replace(rule, audit=audit), job.routing.escalate_to, fixed is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Verdict:
     scores: tuple[tuple[str, float], ...]
 
 
-def decide(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter | Work:
+def decide(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter | Work:
     """Annotate the record, send it on (`Work.ask` names the model), or give it up as a dead letter.
 
     Work that waits for an answer comes back as it is. The last answer counts. A small model's answer is
@@ -72,48 +77,89 @@ def decide(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter
     """
     # The calibration sample may hold the next model's answer already: then there is nothing to wait for.
     while work.ask is None:
-        outcome = _judge(work, policy, biases)
+        outcome = _judge(work, policy, readings)
         if not isinstance(outcome, Work):
             return outcome
         work = outcome
     return work
 
 
-def _judge(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter | Work:
+def _judge(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter | Work:
     last = work.answers[-1]
     large = policy.escalate_to
-    verdict = read_answer(last, policy.tasks[work.record.task], biases)
+    verdict = read_answer(last, policy.tasks[work.record.task], readings)
     if verdict is None:
         if large is None or last.model == large:
-            return _fall_back(work, policy, biases)
+            return _fall_back(work, policy, readings)
         return ask_next(work, large)
-    if last.scores is None or large is None or last.model == large or _trusted(verdict, policy):
-        found = _annotate(work, verdict, last, *_status(work, verdict, policy, biases))
-        return replace(found, overruled=_overruled(work, policy, biases))
+    if last.scores is None or large is None or last.model == large:
+        return _finished(work, verdict, policy, readings)
+    return _gate(work, verdict, policy, readings)
+
+
+def _gate(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> Annotated | Work:
+    """What becomes of a small model's answer, where there is a large one to ask."""
+    large = policy.escalate_to or ""
+    if _in_pilot(work, policy):
+        return ask_next(work, large)
+    trusted = _trusted(work, verdict, policy)
+    if trusted and not policy.gate.audits(work.record):
+        return _finished(work, verdict, policy, readings)
+    if not trusted and not policy.gate.affords(verdict.confidence or 0.0, len(work.record.text)):
+        return _annotate(work, verdict, work.answers[-1], Status.OVER_BUDGET, _NOT_WORTH)
     return ask_next(work, large)
 
 
-def _overruled(work: Work, policy: Policy, biases: Biases) -> Opinion | None:
+_NOT_WORTH = "not asked: other records gain more for what budget.max_usd allows"
+
+
+def _finished(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> Annotated:
+    found = _annotate(work, verdict, work.answers[-1], *_status(work, verdict, policy, readings))
+    overruled = _overruled(work, policy, readings)
+    if overruled is None or not _audited(work, overruled, policy):
+        return replace(found, overruled=overruled)
+    return replace(found, overruled=overruled, audit=set(overruled.labels) == set(verdict.labels))
+
+
+def _audited(work: Work, small: Opinion, policy: Policy) -> bool:
+    """Whether the record was asked about only to check an answer that is trusted."""
+    if small.confidence is None or _in_pilot(work, policy):
+        return False
+    return small.confidence >= _threshold(work, small.labels, policy) and policy.gate.audits(work.record)
+
+
+def _in_pilot(work: Work, policy: Policy) -> bool:
+    """Whether the record's answer is what the oracle said in the pilot."""
+    large = policy.escalate_to
+    return policy.pilot_is_final and any(one.model == large and not one.spare for one in work.pilot)
+
+
+def _overruled(work: Work, policy: Policy, readings: Readings) -> Opinion | None:
     if len(work.answers) == 1:
         return None
     first = work.answers[0]
-    said = read_answer(first, policy.tasks[work.record.task], biases)
+    said = read_answer(first, policy.tasks[work.record.task], readings)
     return None if said is None else Opinion(first.model, said.labels, said.confidence)
 
 
 def ask_next(work: Work, model: str) -> Work:
     """The work with `model` to answer next, or answered already where the calibration sample did."""
     for pilot in work.pilot:
-        if pilot.model == model:
+        if pilot.model == model and not pilot.spare:
             return replace(work, ask=None, answers=(*work.answers, pilot))
     return replace(work, ask=model)
 
 
-def _trusted(verdict: Verdict, policy: Policy) -> bool:
-    return verdict.confidence is not None and verdict.confidence >= policy.min_confidence
+def _trusted(work: Work, verdict: Verdict, policy: Policy) -> bool:
+    threshold = _threshold(work, verdict.labels, policy)
+    return verdict.confidence is not None and verdict.confidence >= threshold
 
 
-def read_answer(answer: Answer, task: Task, biases: Biases) -> Verdict | None:
+def _threshold(work: Work, labels: tuple[str, ...], policy: Policy) -> float:
+    return policy.gate.threshold_of(work.route, labels)
+
+
+def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | None:
     """Labels and confidence of an answer, None where the model gave none.
 
     multi_label: a label applies from .5 on, and the confidence is that of the least certain decision.
@@ -122,42 +168,51 @@ def read_answer(answer: Answer, task: Task, biases: Biases) -> Verdict | None:
         return Verdict(answer.labels, None, ())
     if answer.scores is None:
         return None
-    names = task.label_names
-    if task.kind == "single_label":
-        probabilities = remove_bias(answer.scores.probabilities, biases.get((answer.model, task.name)))
-        labels: tuple[str, ...] = (names[int(np.argmax(probabilities))],)
-        confidence = float(np.max(probabilities))
+    names, multi = task.label_names, task.kind == "multi_label"
+    reading = readings.get((answer.model, task.name))
+    if isinstance(reading, ModelCalibration):
+        probabilities, confidence = reading.read(answer.scores)
     else:
         probabilities = answer.scores.probabilities
-        labels = tuple(name for name, p in zip(names, probabilities, strict=True) if p >= _APPLIES)
-        confidence = float(np.min(np.maximum(probabilities, 1.0 - probabilities)))
+        if not multi:
+            probabilities = remove_bias(probabilities, reading)
+        confidence = float(surety(probabilities[None, :], multi_label=multi)[0])
+    [labels] = answers_of(probabilities[None, :], names, multi_label=multi)
     order = np.argsort(-probabilities, kind="stable")
     return Verdict(labels, confidence, tuple((names[i], float(probabilities[i])) for i in order))
 
 
-def _status(work: Work, verdict: Verdict, policy: Policy, biases: Biases) -> tuple[Status, str]:
+def _status(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> tuple[Status, str]:
     rule = work.route.rule
     if len(work.answers) > 1:
-        return Status.ESCALATED, _why_escalated(work, policy, biases)
+        return Status.ESCALATED, _why_escalated(work, policy, readings)
     if verdict.confidence is None or work.answers[0].model == policy.escalate_to:
         return (Status.ROUTED, f"rule {rule}") if rule is not None else (Status.KEPT, "default model")
-    reason = _compared(verdict.confidence, policy)
-    if not _trusted(verdict, policy):
+    reason = _compared(verdict.confidence, _threshold(work, verdict.labels, policy))
+    if not _trusted(work, verdict, policy):
         reason += ", no model to escalate to"
     return (Status.ROUTED, f"rule {rule}; {reason}") if rule is not None else (Status.KEPT, reason)
 
 
-def _why_escalated(work: Work, policy: Policy, biases: Biases) -> str:
+def _why_escalated(work: Work, policy: Policy, readings: Readings) -> str:
     first = work.answers[0]
-    verdict = read_answer(first, policy.tasks[work.record.task], biases)
+    verdict = read_answer(first, policy.tasks[work.record.task], readings)
     if verdict is None or verdict.confidence is None:
         return f"{first.model}: {first.detail}"
-    return f"{first.model}: {_compared(verdict.confidence, policy)}"
+    threshold = _threshold(work, verdict.labels, policy)
+    said = f"{first.model}: {_compared(verdict.confidence, threshold)}"
+    if verdict.confidence < threshold:
+        return said
+    return f"{said}; {'asked for the pilot' if _in_pilot(work, policy) else 'asked to audit it'}"
 
 
-def _compared(confidence: float, policy: Policy) -> str:
-    side = "at least" if confidence >= policy.min_confidence else "below"
-    return f"confidence {confidence:.3f} {side} {policy.min_confidence:g}"
+def _compared(confidence: float, threshold: float) -> str:
+    if threshold == NOTHING:
+        return f"confidence {confidence:.3f}, but no threshold keeps the promise"
+    side = "at least" if confidence >= threshold else "below"
+    # As many digits as tell the two apart: a certified threshold lies right above a confidence.
+    digits = next((n for n in range(3, 17) if round(confidence, n) != round(threshold, n)), 3)
+    return f"confidence {confidence:.{digits}f} {side} {threshold:.{max(digits, 3)}g}"
 
 
 _FALL_BACK = {
@@ -168,21 +223,23 @@ _FALL_BACK = {
 }
 
 
-def _fall_back(work: Work, policy: Policy, biases: Biases) -> Annotated | DeadLetter:
+def _fall_back(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter:
     last = work.answers[-1]
     status, reason = _FALL_BACK[last.failure or Failure.ERROR]
     task = policy.tasks[work.record.task]
     for answer in reversed(work.answers[:-1]):
-        verdict = read_answer(answer, task, biases)
+        verdict = read_answer(answer, task, readings)
         if verdict is not None:
-            return _annotate(work, verdict, answer, status, last.detail)
+            # An answer that was to be audited is trusted all the same.
+            audit = answer.scores is not None and _trusted(work, verdict, policy)
+            return _annotate(work, verdict, answer, Status.KEPT if audit else status, last.detail)
     record = work.record
     return DeadLetter(record.position, record.id, reason, f"{last.model}: {last.detail}", "answer", None)
 
 
 def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reason: str) -> Annotated:
     used = {given.model for given in work.answers}
-    spare = [pilot for pilot in work.pilot if pilot.model not in used]
+    spare = [pilot for pilot in work.pilot if pilot.spare or pilot.model not in used]
     calls: dict[str, Usage] = defaultdict(Usage)
     for given in (*work.answers, *spare):
         calls[given.model] += given.usage

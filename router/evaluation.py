@@ -5,6 +5,7 @@ Plain functions on arrays; `pipelines.evaluate` reads an output and calls them.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ import numpy as np
 from scipy import special
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     import numpy.typing as npt
 
@@ -51,7 +53,7 @@ def share(count: int, of: int, level: float = LEVEL) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class LabelQuality:
-    """One label of a single_label task."""
+    """One label of a task."""
 
     label: str
     precision: Share
@@ -59,10 +61,16 @@ class LabelQuality:
     f1: float
 
 
-def label_quality(said: Sequence[str], gold: Sequence[str]) -> list[LabelQuality]:
-    """Precision, recall and F1 of every label that was said or is true, in alphabetical order."""
-    hits = Counter(s for s, g in zip(said, gold, strict=True) if s == g)
-    given, true = Counter(said), Counter(gold)
+def label_quality(said: Sequence[AbstractSet[str]], gold: Sequence[AbstractSet[str]]) -> list[LabelQuality]:
+    """Precision, recall and F1 of every label that was said or is true, in alphabetical order.
+
+    Args:
+        said: The labels of each answer: one in single_label tasks, any number in multi_label tasks.
+        gold: The true labels of the same records.
+    """
+    hits = Counter(label for s, g in zip(said, gold, strict=True) for label in s & g)
+    given = Counter(label for labels in said for label in labels)
+    true = Counter(label for labels in gold for label in labels)
     return [
         LabelQuality(
             label,
@@ -75,7 +83,7 @@ def label_quality(said: Sequence[str], gold: Sequence[str]) -> list[LabelQuality
 
 
 def confusion(said: Sequence[str], gold: Sequence[str]) -> dict[str, dict[str, int]]:
-    """How often each true label was called what: `confusion[true][said]`, without zeros."""
+    """How often each true answer was called what: `confusion[true][said]`, without zeros."""
     table: dict[str, Counter[str]] = {}
     for s, g in zip(said, gold, strict=True):
         table.setdefault(g, Counter())[s] += 1
@@ -142,13 +150,21 @@ def risk_coverage(confidence: npt.ArrayLike, right: npt.ArrayLike, points: int =
     ]
 
 
-def quality(said: Sequence[str], gold: Sequence[str], confidence: Sequence[float | None]) -> dict[str, Any]:
-    """Everything about the answers to a single_label task, as JSON values.
+def quality(
+    said: Sequence[str], gold: Sequence[str], confidence: Sequence[float | None], *, multi: bool = False
+) -> dict[str, Any]:
+    """Everything about the answers to a task, as JSON values.
 
     Calibration and coverage are about the answers that carry a confidence.
+
+    Args:
+        said: The label of each answer; in a multi_label task its labels, as `write_labels` writes them.
+        gold: What is true, in the same form. An answer is right where the two are equal.
+        confidence: Of each answer; None where there is none.
+        multi: Whether the task has several labels. Precision, recall and F1 are about single labels then too.
     """
     right = [s == g for s, g in zip(said, gold, strict=True)]
-    labels = label_quality(said, gold)
+    labels = label_quality([_labels(one, multi) for one in said], [_labels(one, multi) for one in gold])
     sure = [(c, r) for c, r in zip(confidence, right, strict=True) if c is not None]
     scores, hits = [c for c, _ in sure], [r for _, r in sure]
     bins = reliability(scores, hits)
@@ -164,3 +180,18 @@ def quality(said: Sequence[str], gold: Sequence[str], confidence: Sequence[float
         },
         "risk_coverage": [asdict(one) for one in risk_coverage(scores, hits)],
     }
+
+
+def write_labels(labels: Iterable[str]) -> str:
+    """A set of labels as text: the same for every order, and with repetitions."""
+    return json.dumps(sorted(set(labels)), ensure_ascii=False)
+
+
+def read_labels(written: str) -> list[str]:
+    """The labels that `write_labels` wrote."""
+    found: list[str] = json.loads(written)
+    return found
+
+
+def _labels(answer: str, multi: bool) -> set[str]:  # noqa: FBT001 - the one kind of task or the other
+    return set(read_labels(answer)) if multi else {answer}

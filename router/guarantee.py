@@ -115,6 +115,26 @@ def tolerated_errors(
     return None if least < 0 else least
 
 
+def broken_at_most(
+    sampled: int, *, target: float, delta: float, population: Population | None = None
+) -> int | None:
+    """How many differences of any kind a sample may show, where no record is known to be the oracle's.
+
+    The largest k for which seeing at most k would have a probability of at most `delta` if more annotations
+    differed than the target allows. For one threshold that was settled before: `certify_threshold` needs
+    less, because what it escalates cannot differ. None where even 0 proves nothing.
+    """
+    if population is None:
+        return tolerated_errors(sampled, target=target, delta=delta)
+    wrong = _allowed(target, population.job) + 1
+    if wrong > population.records:
+        return sampled
+    least = -1
+    while least < sampled and hypergeometric_at_most(least + 1, population.records, wrong, sampled) <= delta:
+        least += 1
+    return None if least < 0 else least
+
+
 def _chance_at(sampled: int, target: float, population: Population | None) -> Callable[[int], float]:
     """For each k: the chance of at most k accepted disagreements in the sample of a broken promise."""
     if population is None:

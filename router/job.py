@@ -210,6 +210,8 @@ class Gate(_Strict):
     """How likely the promise may fail; 0.05 where a target is given without it."""
     oracle: Literal["llm", "gold"] | None = None
     """What the annotations are to agree with; llm where a target is given without it."""
+    per: Literal["language", "domain", "label", "task"] | None = None
+    """Ask for the target in each of these, not only over all records together."""
 
     @model_validator(mode="before")
     @classmethod
@@ -261,13 +263,39 @@ class JournalSettings(_Strict):
     """Write at the latest after so many seconds."""
 
 
+class Pilot(_Strict):
+    """How many records the oracle answers before the main pass; what is left out, the program chooses."""
+
+    train: Count | None = None
+    """Records from which the prompt, the head and the confidence are learned."""
+    certify: Count | None = None
+    """Records that certify the gate."""
+
+
 class Calibration(_Strict):
-    """Correction of the small models' bias without labels: scores are divided by their mean over a sample."""
+    """How the small models' scores become probabilities and a confidence."""
 
     label_free: bool = True
-    """Whether to correct at all."""
+    """Without a target: whether scores are divided by their mean over a sample, which needs no labels."""
     sample: Count = 200
-    """How many records to take the mean over."""
+    """Without a target: how many records to take the mean over."""
+    artefact: Name | None = None
+    """The folder that `tekizai calibrate` or an earlier job's output left (OUTPUT/state/calibration); with it
+    nothing is learned anew."""
+    drift: Literal["warn", "widen", "refuse"] = "warn"
+    """With an artefact: what to do where this input no longer looks like the one it was made on."""
+    pilot: Pilot = Pilot()
+    search_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(is_number)] = 120.0
+    """With a target: how long to look for a better prompt, for each small model and task; 0: keep it."""
+    corrections: Name | None = None
+    """Rows that people have corrected (docs/review.md): taken for the oracle's word, and not asked again."""
+
+
+class Audit(_Strict):
+    """Trusted answers that the oracle is asked about all the same, so that its agreement can be observed."""
+
+    fraction: Fraction
+    """The share of trusted answers that is checked, drawn at random, such as 0.01."""
 
 
 class Job(_Strict):
@@ -286,6 +314,8 @@ class Job(_Strict):
     """How much the job may spend on hosted models; null: no limit."""
     limits: Limits = Limits()
     calibration: Calibration = Calibration()
+    audit: Audit | None = None
+    """Check a share of the trusted answers; null: none."""
     journal: JournalSettings = JournalSettings()
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.

@@ -94,7 +94,7 @@ def gate_problems(gate: Gate) -> list[Problem]:
         return [((), says, None)]
     if gate.target is not None:
         return []
-    terms = {"delta": gate.delta, "oracle": gate.oracle}
+    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per}
     says = "goes with target; leave it out, or give target in place of min_confidence"
     return [((name,), says, value) for name, value in terms.items() if value is not None]
 

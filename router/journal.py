@@ -8,19 +8,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
+from router.calibration import asked_task
 from router.llm_prompt import answer_schema, messages
 from router.records import Answer, Failure, LabelScores, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from router.calibration import ChosenPrompt
     from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, OpenAIModel, Task
 
@@ -58,22 +60,31 @@ def is_final(answer: Answer) -> bool:
     return answer.failure in (None, Failure.UNUSABLE)
 
 
-def local_fingerprint(task: Task, model: LlamaCppModel, sha256: str, entry: CatalogueEntry) -> str:
+def local_fingerprint(
+    task: Task,
+    model: LlamaCppModel,
+    sha256: str,
+    entry: CatalogueEntry,
+    chosen: ChosenPrompt | None = None,
+) -> str:
     """What decides a local model's answer apart from the text: weights, prompt, context and scoring.
 
     The price and the threads are not in it: they change the account and the speed, not the answer.
     """
-    return _digest(
-        {
-            "engine": model.engine,
-            "scoring": SCORING,
-            "sha256": sha256,
-            "context": model.context,
-            "prompt": model.prompt.model_dump(mode="json"),
-            "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
-            "task": task.model_dump(mode="json"),
-        }
-    )
+    facts = {
+        "engine": model.engine,
+        "scoring": SCORING,
+        "sha256": sha256,
+        "context": model.context,
+        "prompt": model.prompt.model_dump(mode="json"),
+        "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
+        "task": asked_task(task, chosen).model_dump(mode="json"),
+    }
+    if chosen is not None and chosen.form is not None:
+        facts |= {"prompt": asdict(chosen.form), "forms": []}
+    if chosen is not None and not chosen.label_tree:
+        facts["labels"] = "first token"
+    return _digest(facts)
 
 
 def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:

@@ -166,6 +166,8 @@ class Answer:
     detail: str = ""
     raw: str | None = None
     """The text an LLM sent, kept where it could not be used."""
+    spare: bool = False
+    """Given while a prompt was searched for: it counts on the account only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,3 +226,5 @@ class Annotated:
     """The part of `usage.usd` that went into answers used for calibration only."""
     overruled: Opinion | None = None
     """What the small model said, where a later model had the last word; None where it said nothing."""
+    audit: bool | None = None
+    """Whether oracle and small model agreed on a trusted answer that was checked; None where none was."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from router.evaluation import share
 from router.records import MONEY_QUANTUM, DeadLetter, Reason, Status, Usage
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Tally:
     calls: Counter[str] = field(default_factory=Counter)
     """Records on which each model was asked."""
     usd_by_model: Mapping[str, Decimal] = field(default_factory=dict)
+    audited: int = 0
+    """Trusted answers that the oracle was asked about all the same."""
+    agreed: int = 0
+    """Those on which it said what the small model had said."""
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
@@ -47,6 +52,8 @@ class Tally:
             self.reasons + other.reasons,
             self.calls + other.calls,
             {m: self.usd_by_model.get(m, zero) + other.usd_by_model.get(m, zero) for m in sorted(models)},
+            self.audited + other.audited,
+            self.agreed + other.agreed,
         )
 
 
@@ -55,6 +62,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     count, usage, calibration = 0, Usage(), Decimal(0)
     answered, status, calls = Counter[str](), Counter[str](), Counter[str]()
     usd: dict[str, Decimal] = {}
+    audits: list[bool] = []
     for row in rows:
         count += 1
         usage += row.usage
@@ -64,7 +72,18 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         for model, used in row.calls.items():
             calls[model] += 1
             usd[model] = usd.get(model, Decimal(0)) + used.usd
-    return Tally(count, 0, usage, calibration, answered, status, Counter(), calls, usd)
+        audits += [] if row.audit is None else [row.audit]
+    return Tally(
+        annotated=count,
+        usage=usage,
+        calibration_usd=calibration,
+        answered_by=answered,
+        status=status,
+        calls=calls,
+        usd_by_model=usd,
+        audited=len(audits),
+        agreed=sum(audits),
+    )
 
 
 def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
@@ -105,10 +124,32 @@ def write_money(value: Decimal) -> str:
     return f"{whole}.{places.ljust(6, '0')}"
 
 
+_NOT_ASKED = (Status.OVER_BUDGET, Status.LLM_UNAVAILABLE, Status.LLM_UNUSABLE)
+_GIVEN_UP = (Reason.MODEL_ERROR, Reason.LLM_UNUSABLE, Reason.LLM_UNAVAILABLE, Reason.OVER_BUDGET)
+
+
+def gate_summary(gate: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
+    """What became of the gate: a promise is kept only if all that should have been asked was answered."""
+    missing = sum(tally.status[status.value] for status in _NOT_ASKED)
+    missing += sum(tally.reasons[reason.value] for reason in _GIVEN_UP)
+    if not gate["certified"] or not missing:
+        return dict(gate)
+    note = f"{missing:,} records that the gate did not trust have no answer from the oracle"
+    return {**gate, "certified": False, "note": note}
+
+
 def summarise(
-    tally: Tally, *, read: int, seconds: float, min_confidence: float, large: str | None
+    tally: Tally, *, read: int, seconds: float, gate: Mapping[str, Any], large: str | None
 ) -> dict[str, Any]:
-    """The contents of `summary.json` that every reader may rely on."""
+    """The contents of `summary.json` that every reader may rely on.
+
+    Args:
+        tally: sums over all that was written.
+        read: rows of the input.
+        seconds: how long the job took.
+        gate: thresholds and promise, as they were settled before the main pass.
+        large: the model that others escalate to, if there is one.
+    """
     baseline = estimate_baseline(tally, large)
     total = tally.usage.usd
     saved = None if not baseline.usd else float(1 - total / baseline.usd)
@@ -135,7 +176,8 @@ def summarise(
             "cached": tally.usage.cached_tokens,
             "output": tally.usage.output_tokens,
         },
-        "gate": {"threshold": min_confidence, "certified": False, "target": None, "delta": None},
+        "gate": gate_summary(gate, tally),
+        **({"audit": asdict(share(tally.agreed, tally.audited))} if tally.audited else {}),
         "seconds": round(seconds, 3),
         "records_per_second": round(tally.annotated / seconds, 3) if seconds > 0 else 0.0,
     }

@@ -117,9 +117,11 @@ def log_probabilities(logits: npt.NDArray[np.float32], tokens: Sequence[int]) ->
     return np.asarray(chosen - peak - np.log(total), dtype=np.float64)
 
 
-def path_scores(trie: Trie, edges: Mapping[tuple[int, int], float]) -> npt.NDArray[np.float64]:
-    """Log-probability of each continuation, from those of the (node, token) edges; shape (continuations,)."""
-    return np.array([sum(edges[step] for step in steps) for steps in trie.steps], dtype=np.float64)
+def path_scores(
+    paths: Sequence[Sequence[tuple[int, int]]], edges: Mapping[tuple[int, int], float]
+) -> npt.NDArray[np.float64]:
+    """Log-probability of each path of (node, token) edges, from those of the edges; shape (paths,)."""
+    return np.array([sum(edges[step] for step in steps) for steps in paths], dtype=np.float64)
 
 
 def normalise(log_scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

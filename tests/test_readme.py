@@ -135,7 +135,7 @@ def test_command_runs(command: str, workplace: Path) -> None:
 def prepare(command: str, workplace: Path) -> None:
     """Make what a command of the page needs, where the commands before it have not made it."""
     output = workplace / "out" / "my-reviews"
-    if command.startswith("tekizai report") and not (output / "summary.json").exists():
+    if command.startswith(("tekizai report", "tekizai evaluate")) and not (output / "summary.json").exists():
         done = shell(shortened("tekizai run my-job.yaml"), workplace)
         assert done.returncode == 0, done.stderr
     if command.startswith("jq"):

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import apache_beam as beam
 from apache_beam import pvalue
 
-from router.decide import Policy, decide
+from router.decide import Policy, Readings, decide
 from router.records import Annotated, Work
 from transforms.read_copies import light_outcome
 from transforms.read_records import DEAD, SHARED, whole_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from router.bias import LabelBias
 
 
 class Decided(NamedTuple):
@@ -37,20 +35,20 @@ class DecideRecords(beam.PTransform[Any, Any]):
     """Apply the policy to each answered record."""
 
     def __init__(
-        self, policy: Policy, large_models: Sequence[str], biases: pvalue.AsDict, schema: pa.Schema | None
+        self, policy: Policy, large_models: Sequence[str], readings: pvalue.AsDict, schema: pa.Schema | None
     ) -> None:
-        """`biases` is the side input of label biases by (model, task); `schema` is the input's."""
+        """`readings` is the side input that says how scores are read; `schema` is the input's."""
         super().__init__()
         self._policy = policy
         self._schema = schema
         self._large_models = tuple(large_models)
-        self._biases = biases
+        self._readings = readings
 
     def expand(self, work: beam.PCollection[Work]) -> Decided:
         """Wire the decision."""
         dofn = _DecideDoFn(self._policy, self._schema)
         tags = {name: f"ask:{name}" for name in self._large_models}
-        found = work | "Decide" >> beam.ParDo(dofn, self._biases, tags).with_outputs(
+        found = work | "Decide" >> beam.ParDo(dofn, self._readings, tags).with_outputs(
             DEAD, SHARED, *tags.values(), main="annotated"
         )
         ask = {name: found[tag] for name, tag in tags.items()}
@@ -63,9 +61,9 @@ class _DecideDoFn(beam.DoFn):
         self._schema = schema
 
     def process(
-        self, work: Work, biases: Mapping[tuple[str, str], LabelBias], tags: Mapping[str, str]
+        self, work: Work, readings: Readings, tags: Mapping[str, str]
     ) -> Iterator[Annotated | pvalue.TaggedOutput[Any, Any]]:
-        outcome = decide(work, self._policy, biases)
+        outcome = decide(work, self._policy, readings)
         if isinstance(outcome, Work):
             # A model that was asked and did not answer is no key here: a bug must not lose a record.
             yield pvalue.TaggedOutput(tags[outcome.ask or ""], outcome)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pyarrow.parquet as pq
 
+from router.calibration import ModelCalibration
 from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_files import remove_published
 from transforms.output_rows import output_table
-from transforms.write_output import REVIEW_ROWS
 from transforms.write_report import write_report
+from transforms.write_review import write_review
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from router.bias import LabelBias
+    from router.decide import Readings
     from transforms.output_rows import RowFormat
     from transforms.write_output import Part
 
@@ -44,7 +46,8 @@ class Ending:
     layout: RowFormat
     started: float
     """Unix time at which the job began."""
-    min_confidence: float
+    gate: Mapping[str, Any]
+    """Threshold, promise and what it rests on, for the summary."""
     large: str | None
     manifest: Mapping[str, Any]
 
@@ -53,7 +56,7 @@ def finish_job(
     _: object,
     parts: Sequence[Part],
     read: int | None,
-    biases: Mapping[tuple[str, str], LabelBias],
+    readings: Readings,
     types: ColumnTypes,
     ending: Ending,
 ) -> dict[str, Any]:
@@ -76,12 +79,12 @@ def finish_job(
     if ending.suffix == "parquet" and not tally.annotated:
         with filesystem.open(f"{folder}/annotations-00000-of-00001.parquet", "wb") as stream:
             pq.write_table(output_table([], ending.layout, types), stream)
-    review = _write_review(filesystem, folder, parts)
+    rows = (row for part in parts for row in part.review)
+    tasks = ending.manifest.get("job", {}).get("tasks", ())
+    review = write_review(filesystem, folder, rows, tasks, ending.layout.multi_label)
     seconds = time.time() - ending.started
-    summary = summarise(
-        tally, read=read or 0, seconds=seconds, min_confidence=ending.min_confidence, large=ending.large
-    )
-    summary["calibration"] = [_stated(bias, ending.layout) for _, bias in sorted(biases.items())]
+    summary = summarise(tally, read=read or 0, seconds=seconds, gate=ending.gate, large=ending.large)
+    summary["calibration"] = [_stated(reading, ending.layout) for _, reading in sorted(readings.items())]
     manifest = {**ending.manifest, "calibration": summary["calibration"]}
     _write_json(filesystem, f"{folder}/state/manifest.json", manifest)
     write_report(filesystem, folder, summary, ending.manifest, review)
@@ -134,17 +137,12 @@ def _publish(
             filesystem.mv(part.path, target)
 
 
-def _write_review(filesystem: AbstractFileSystem, folder: str, parts: Sequence[Part]) -> list[bytes]:
-    rows = sorted(
-        (row for part in parts for row in part.review), key=lambda row: (row.confidence, row.position)
-    )
-    lines = [row.line for row in rows[:REVIEW_ROWS]]
-    with filesystem.open(f"{folder}/review-00000-of-00001.jsonl", "wb") as stream:
-        stream.writelines(lines)
-    return lines
-
-
-def _stated(bias: LabelBias, layout: RowFormat) -> dict[str, Any]:
+def _stated(bias: LabelBias | ModelCalibration, layout: RowFormat) -> dict[str, Any]:
+    if isinstance(bias, ModelCalibration):
+        method = "a learned head" if bias.head is not None else "the label scores, divided by their mean"
+        if bias.scaled is None:
+            method = "the label scores as they are"
+        return {"model": bias.model, "task": bias.task, "method": method, "records": bias.rows}
     method = "divided by the mean prediction" if bias.usable else "none: too few records to estimate a mean"
     if bias.task in layout.multi_label:
         method = "none: not used for multi_label tasks"

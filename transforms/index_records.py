@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import apache_beam as beam
 from apache_beam import pvalue
 
+from router.gate import slice_of
 from router.identity import id_key, text_key
 from router.language import identify_language
+from router.pilot import Pilot, pilot_key
 from router.records import DeadLetter, Position, Record, Work
 from router.repeats import (
     bucket_of,
@@ -41,6 +43,7 @@ _FLUSH_ENTRIES = 65_536
 # Twice as many records are drawn as are wanted, because some may be refused later for a repeated id.
 _SPARE = 2
 _Group = tuple[str, str]
+_COUNTED, _DRAWN = "\0records", "\0drawn"
 
 
 class IndexOutput(NamedTuple):
@@ -54,6 +57,8 @@ class IndexOutput(NamedTuple):
     """PCollection[Work]: records for calibration, each routed to the model that is to answer it."""
     types: Any
     """PCollection[ColumnTypes], one element: what the columns of JSONL hold."""
+    pilot: Any
+    """PCollection[Pilot], one element: a uniform sample of all records; None where none is drawn."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class Sampling:
 
     records: int
     also: tuple[str, ...] = ()
+    pilot: int = 0
+    """How many records to draw over the whole input."""
 
 
 class IndexRecords(beam.PTransform[Any, Any]):
@@ -101,7 +108,12 @@ class IndexRecords(beam.PTransform[Any, Any]):
             types=found[_IndexDoFn.TYPES]
             | "GatherTypes" >> beam.combiners.ToList()
             | "MergeTypes" >> beam.Map(_merge_types),
+            pilot=self._draw_pilot(found[_IndexDoFn.PILOT], refused) if self._sampling.pilot else None,
         )
+
+    def _draw_pilot(self, parts: beam.PCollection[Any], refused: pvalue.AsSingleton) -> Any:  # noqa: ANN401
+        gathered = parts | "GatherPilot" >> beam.combiners.ToList()
+        return gathered | "DrawPilot" >> beam.Map(_pilot, self._sampling.pilot, refused)
 
 
 def _repeated_ids(bucket: tuple[int, Iterable[bytes]]) -> Iterator[bytes]:
@@ -124,6 +136,20 @@ def _draw(
     return list(itertools.islice((work for work in drawn if work.record.position not in refused), size))
 
 
+def _pilot(
+    parts: Iterable[tuple[Counter[str], list[tuple[bytes, Work]]]], size: int, refused: Collection[Position]
+) -> Pilot:
+    counts: Counter[str] = Counter()
+    groups = []
+    for counted, kept in parts:
+        counts += counted
+        groups.append(kept)
+    # Of records with the same id the first is drawn, which is the one that is annotated.
+    drawn = [work for _, work in smallest_of(size, groups, _place)]
+    records, job = counts.pop(_DRAWN, 0), counts.pop(_COUNTED, 0) - len(refused)
+    return Pilot(tuple(drawn), min(records, job), job, counts)
+
+
 def _place(work: Work) -> Position:
     return work.record.position
 
@@ -137,7 +163,7 @@ def _merge_types(types: Iterable[tuple[Position, ColumnTypes]]) -> ColumnTypes:
 
 
 class _IndexDoFn(beam.DoFn):
-    COUNTS, IDS, TEXTS, SAMPLE, TYPES = "counts", "ids", "texts", "sample", "types"
+    COUNTS, IDS, TEXTS, SAMPLE, TYPES, PILOT = "counts", "ids", "texts", "sample", "types", "pilot"
 
     def __init__(self, reader: Reader, sampling: Sampling, state: str, *, infer_types: bool) -> None:
         self._reader = reader
@@ -154,6 +180,8 @@ class _IndexDoFn(beam.DoFn):
         self._drawn: dict[_Group, SmallestKeys[Work]] = defaultdict(lambda: SmallestKeys(size, _place))
         self._entries: dict[tuple[str, int], bytearray] = defaultdict(bytearray)
         self._waiting = 0
+        self._counts: Counter[str] = Counter()
+        self._pilot: SmallestKeys[Work] = SmallestKeys(self._sampling.pilot, _place)
 
     def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
         types = TypesSoFar()
@@ -177,6 +205,8 @@ class _IndexDoFn(beam.DoFn):
             yield pvalue.TaggedOutput(output.tag, at_end(output.value))
         for group, kept in self._drawn.items():
             yield pvalue.TaggedOutput(self.SAMPLE, at_end((group, kept.items())))
+        if self._sampling.pilot:
+            yield pvalue.TaggedOutput(self.PILOT, at_end((self._counts, self._pilot.items())))
 
     def _index(self, record: Record) -> None:
         key = text_key(record.text, record.task)
@@ -188,6 +218,24 @@ class _IndexDoFn(beam.DoFn):
         self._waiting += 1
         if self._sampling.records:
             self._offer(key, record)
+        if self._sampling.pilot:
+            self._offer_pilot(record)
+
+    def _offer_pilot(self, record: Record) -> None:
+        job = self._reader.job
+        self._counts[_COUNTED] += 1
+        if job.routing.gate.oracle == "gold" and record.gold is None:
+            return
+        self._counts[_DRAWN] += 1
+        key, per = pilot_key(record, own_id=job.input.id is not None), job.routing.gate.per
+        if per == "label":
+            per = None
+        if per is None and not self._pilot.wants(key):
+            return
+        route = choose_model(record, identify_language(record.text), job.routing)
+        if per is not None:
+            self._counts[slice_of(per, route, ())] += 1
+        self._pilot.offer(key, Work(dataclasses.replace(record, payload=b""), route))
 
     def _offer(self, key: bytes, record: Record) -> None:
         route = choose_model(record, identify_language(record.text), self._reader.job.routing)

@@ -45,10 +45,15 @@ _TREE_BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class ScorerConfig:
-    """Threads to evaluate with, and the context's size in tokens (None: chosen from the prompt)."""
+    """How a scorer works."""
 
     threads: int = 1
+    """Threads to evaluate with."""
     context: int | None = None
+    """The context's size in tokens; None: chosen from the prompt."""
+    label_tree: bool = True
+    """Whether labels of several tokens are scored to their end. Else by their first token: labels that begin
+    alike are then equal, and a head on the features, which need no further tokens, tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ class LabelScorer:
         size = self._context_size(config.context)
         self._room = size - self._fixed
         sequences = min(self._trie.branches + 1, MAX_SEQUENCES)
-        self._groups = _groups(self._trie, sequences - 1)
+        self._groups = _groups(self._trie, sequences - 1) if config.label_tree else ()
+        self._label_tree = config.label_tree
         self._context = model.open_context(ContextConfig(size, sequences, threads=config.threads))
         self._context.decode_run(self._beginning, 0, want_last=False)
 
@@ -157,7 +163,8 @@ class LabelScorer:
             if self._groups:
                 context.keep_only(0)
             context.forget(0, start)
-        return _Scored(path_scores(self._trie, edges), features, len(tokens))
+        steps = self._trie.steps if self._label_tree else tuple(path[:1] for path in self._trie.steps)
+        return _Scored(path_scores(steps, edges), features, len(tokens))
 
     def _score_tree(self, root: int, edges: dict[tuple[int, int], float]) -> None:
         """Evaluate the inner nodes of the trie, for as many branches at a time as there are sequences."""

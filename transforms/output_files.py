@@ -1,4 +1,4 @@
-"""The files that a job publishes, and how an output stops being one."""
+"""The files that a job publishes, with the page about them, and how an output stops being one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _PUBLISHED = re.compile(r"(annotations|dead_letters|review)-\d{5,}-of-\d{5,}\.(parquet|jsonl)")
-_PAGES = ("summary.json", "report.html")
+EVALUATION = "evaluation.html"
+"""The page that `tekizai evaluate` writes; it describes the rows beside it and goes with them."""
+_PAGES = ("summary.json", "report.html", EVALUATION, "review.json", "review-label-studio.xml")
 
 
 def published_files(filesystem: AbstractFileSystem, folder: str) -> list[str]:
-    """Paths of what a job has published in a folder, the summary first."""
+    """Paths of what a job has published in a folder, its evaluation too; the summary first."""
     if not filesystem.isdir(folder):
         return []
     filesystem.invalidate_cache(folder)

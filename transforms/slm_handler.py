@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apache_beam.metrics import Metrics
@@ -12,6 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from apache_beam.utils.shared import Shared
 
 from router.assets import asset_path
+from router.calibration import asked_task
 from router.catalogue import choose_form, load_catalogue
 from router.identity import text_key
 from router.prices import local_cost
@@ -23,9 +25,10 @@ from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from decimal import Decimal
 
+    from router.calibration import ChosenPrompt
     from router.job import LlamaCppModel, Task
     from router.records import LabelScores
 
@@ -38,6 +41,8 @@ class LocalModel:
     model: LlamaCppModel
     threads: int
     usd_per_hour: Decimal
+    prompts: Mapping[str, ChosenPrompt] = field(default_factory=dict)
+    """How it is asked about the tasks for which that was searched for."""
 
 
 class LocalScorer:
@@ -68,14 +73,17 @@ class LocalScorer:
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
         entry = load_catalogue(asset_path("configs/models.yaml")).entry(self._local.model.source)
-        wanted = self._tasks[task]
-        template = self._model.chat_template
-        form = choose_form(
-            entry, self._local.model, examples=bool(wanted.examples), has_template=template is not None
-        )
+        template, chosen = self._model.chat_template, self._local.prompts.get(task)
+        wanted = asked_task(self._tasks[task], chosen)
+        form = chosen.form if chosen is not None else None
+        if form is None:
+            form = choose_form(
+                entry, self._local.model, examples=bool(wanted.examples), has_template=template is not None
+            )
         bos, eos = self._model.token_text("bos"), self._model.token_text("eos")
         prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
-        config = ScorerConfig(self._local.threads, self._local.model.context)
+        tree = chosen is None or chosen.label_tree
+        config = ScorerConfig(self._local.threads, self._local.model.context, tree)
         return LabelScorer(self._model, wanted, prompt, config)
 
 

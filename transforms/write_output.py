@@ -6,7 +6,6 @@ reader never sees half a file, and what a repeated bundle left behind is never r
 
 from __future__ import annotations
 
-import heapq
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from router.records import Annotated, DeadLetter, Position
+from router.review import ReviewRow, ReviewRows
 from router.summary import Tally, tally_annotated, tally_dead
 from transforms.bundles import at_end
 from transforms.output_rows import output_line, output_table
@@ -32,17 +32,6 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 2_000
 _BATCH_BYTES = 16 << 20
-REVIEW_ROWS = 500
-
-
-@dataclass(frozen=True)
-class ReviewRow:
-    """A record to be looked at by a person, with how sure the answer is."""
-
-    confidence: float
-    position: Position
-    line: bytes
-    """The review file's JSON line."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,7 @@ class Part:
     first: Position
     tally: Tally
     review: tuple[ReviewRow, ...] = ()
+    """Rows that a person should look at, in no order."""
 
 
 @dataclass
@@ -67,7 +57,7 @@ class _OpenPart:
     parquet: pq.ParquetWriter | None = None
     first: Position | None = None
     tally: Tally = field(default_factory=Tally)
-    review: list[tuple[float, int, ReviewRow]] = field(default_factory=list)
+    review: ReviewRows = field(default_factory=ReviewRows)
 
 
 class _WriteDoFn(beam.DoFn):
@@ -115,8 +105,7 @@ class _WriteDoFn(beam.DoFn):
         if part.parquet is not None:
             part.parquet.close()
         part.stream.close()
-        review = tuple(row for _, _, row in sorted(part.review, reverse=True))
-        yield at_end(Part(part.kind, part.path, part.first, part.tally, review))
+        yield at_end(Part(part.kind, part.path, part.first, part.tally, part.review.rows()))
 
 
 class WriteAnnotations(_WriteDoFn):
@@ -142,7 +131,7 @@ class WriteAnnotations(_WriteDoFn):
         positions = [row.record.position for row in rows]
         part.first = min(positions) if part.first is None else min(part.first, *positions)
         for row in rows:
-            self._offer_review(part, row)
+            part.review.offer(row)
         if self.suffix == "jsonl":
             part.stream.writelines(output_line(row, self._layout) for row in rows)
             return
@@ -150,21 +139,6 @@ class WriteAnnotations(_WriteDoFn):
         if part.parquet is None:
             part.parquet = pq.ParquetWriter(part.stream, table.schema, compression="zstd")
         part.parquet.write_table(table)
-
-    def _offer_review(self, part: _OpenPart, row: Annotated) -> None:
-        said, position = row.annotation, row.record.position
-        if said.confidence is None or said.status.value == "duplicate":
-            return
-        # The heap's first is the next to go: the most certain row, and the last in the input among equals, so
-        # that the rows do not depend on how the input was split.
-        order = -((position.file << 64) | position.offset)
-        if len(part.review) == REVIEW_ROWS and (-said.confidence, order) <= part.review[0][:2]:
-            return
-        item = (-said.confidence, order, ReviewRow(said.confidence, position, _review_line(row)))
-        if len(part.review) < REVIEW_ROWS:
-            heapq.heappush(part.review, item)
-        else:
-            heapq.heappushpop(part.review, item)
 
 
 class WriteDeadLetters(_WriteDoFn):
@@ -193,22 +167,3 @@ def _dead_line(letter: DeadLetter) -> bytes:
         "record": letter.record,
     }
     return orjson.dumps(line) + b"\n"
-
-
-def _review_line(row: Annotated) -> bytes:
-    """A task for Label Studio (`data`, `predictions`), which Argilla's importer takes as well."""
-    said = row.annotation
-    prediction = {
-        "model_version": said.model,
-        "score": said.confidence,
-        "result": [
-            {
-                "from_name": said.task,
-                "to_name": "text",
-                "type": "choices",
-                "value": {"choices": list(said.labels)},
-            }
-        ],
-    }
-    data = {"id": row.record.id, "text": row.record.text, "task": said.task, "status": said.status.value}
-    return orjson.dumps({"data": data, "predictions": [prediction]}) + b"\n"

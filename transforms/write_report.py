@@ -26,7 +26,7 @@ def write_report(
         folder: The output folder, as the filesystem names it.
         summary: The contents of `summary.json`.
         manifest: Those of `state/manifest.json`, which know the job's name and labels; may be empty.
-        review: The lines of `review-*.jsonl`, least certain first.
+        review: The lines of `review-*.jsonl`, in their order.
     """
     page = render_report(with_names(summary, manifest), [orjson.loads(line) for line in review])
     with filesystem.open(f"{folder}/report.html", "w", encoding="utf-8") as stream:

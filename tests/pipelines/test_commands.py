@@ -29,6 +29,8 @@ FINISHED = [
     "annotations-00001-of-00002.parquet",
     "report.html",
     "review-00000-of-00001.jsonl",
+    "review-label-studio.xml",
+    "review.json",
     "state/journal/slm",
     "state/journal/slm",
     "state/manifest.json",
@@ -157,8 +159,8 @@ def test_other_files_in_the_output_folder_stay(ready: World) -> None:
     assert lasting_files(ready.output) == [
         "annotations-00000-of-00001.parquet",
         mine.name,
-        *FINISHED[2:5],
-        *FINISHED[6:],
+        *FINISHED[2:7],
+        *FINISHED[8:],
     ]
 
 

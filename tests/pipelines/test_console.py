@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.console import Pauses, ProgressLine, print_summary, progress_text, say
+from router.gate import fixed_gate
 from router.summary import Tally, summarise
 from transforms.progress import ProgressNote
 
@@ -153,7 +154,7 @@ def test_say_changes_nothing() -> None:
 
 def summary(**changes: Any) -> dict[str, Any]:
     """The summary of a job of nothing, with changes to its sections."""
-    found = summarise(Tally(), read=0, seconds=2.0, min_confidence=0.8, large=None)
+    found = summarise(Tally(), read=0, seconds=2.0, gate=fixed_gate(0.8), large=None)
     return {name: {**value, **changes[name]} if name in changes else value for name, value in found.items()}
 
 

@@ -20,6 +20,9 @@ WRITTEN = (
     "annotations-00001-of-00002.parquet",
     "dead_letters-00000-of-00001.jsonl",
     "review-00000-of-00001.jsonl",
+    "review-label-studio.xml",
+    "review.json",
+    "evaluation.html",
     "report.html",
     "summary.json",
 )
@@ -103,7 +106,7 @@ def test_fresh_replaces_a_finished_output(tmp_path: pathlib.Path, digest: str) -
 @pytest.mark.parametrize("left", ["state/parts/annotations-1.jsonl", "state/progress/1.json"])
 def test_what_an_interrupted_run_left_is_removed(tmp_path: pathlib.Path, left: str) -> None:
     """It has no summary, which is written last."""
-    fill(tmp_path, left, "annotations-00000-of-00002.parquet", "report.html", *FOREIGN)
+    fill(tmp_path, left, "annotations-00000-of-00002.parquet", "report.html", "evaluation.html", *FOREIGN)
 
     assert claim(tmp_path) is False
     assert files_in(tmp_path) == sorted((*FOREIGN, "state/manifest.json"))

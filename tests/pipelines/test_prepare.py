@@ -46,7 +46,7 @@ def test_a_plan_has_all_that_the_pipeline_needs(ready: World) -> None:
     }
     assert (plan.small_models, plan.large_models) == (["small"], ["large"])
     assert plan.state == f"{ready.output}/state"
-    assert (plan.ending.min_confidence, plan.ending.large, plan.ending.suffix) == (0.8, "large", "parquet")
+    assert (plan.ending.gate["threshold"], plan.ending.large, plan.ending.suffix) == (0.8, "large", "parquet")
     assert files_in(ready.output) == []
 
 

@@ -320,14 +320,14 @@ def test_the_parts_of_a_long_text_are_told() -> None:
     assert annotated(decide(work(in_three), policy(), {})).annotation.parts == 3
 
 
-def test_a_policy_with_a_target_is_refused() -> None:
-    """It would promise what nothing keeps yet."""
+def test_a_target_without_a_calibration_is_refused() -> None:
+    """Nothing would keep the promise."""
     from router.job_loading import parse_job  # noqa: PLC0415
 
     gate = ("{min_confidence: 0.80}", "{target: 0.95, delta: 0.05, oracle: llm}")
     job = parse_job(EXAMPLE.replace(*gate), name="job.yaml", environ={})
 
-    with pytest.raises(ValueError, match="give min_confidence"):
+    with pytest.raises(ValueError, match="needs a calibration"):
         Policy.of(job)
 
 
@@ -337,4 +337,4 @@ def test_a_policy_is_read_from_the_job() -> None:
 
     found = Policy.of(parse_job(EXAMPLE, name="job.yaml", environ={}))
 
-    assert (found.min_confidence, found.escalate_to, list(found.tasks)) == (0.8, "big", ["sentiment"])
+    assert (found.gate.threshold, found.escalate_to, list(found.tasks)) == (0.8, "big", ["sentiment"])

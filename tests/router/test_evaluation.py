@@ -12,9 +12,11 @@ from router.evaluation import (
     confusion,
     label_quality,
     quality,
+    read_labels,
     reliability,
     risk_coverage,
     share,
+    write_labels,
 )
 
 SAID = ["a", "a", "a", "b", "b", "c"]
@@ -48,11 +50,46 @@ def test_more_hits_than_records_are_refused() -> None:
 
 def test_labels() -> None:
     """A: two of three said are right, two of three true are found. C was said and is never true."""
-    a, b, c = label_quality(SAID, GOLD)
+    a, b, c = label_quality([{one} for one in SAID], [{one} for one in GOLD])
 
     assert (a.label, a.precision.rate, a.recall.rate, a.f1) == ("a", 2 / 3, 2 / 3, pytest.approx(2 / 3))
     assert (b.precision.rate, b.recall.rate, b.f1) == (1.0, pytest.approx(2 / 3), pytest.approx(0.8))
     assert (c.precision.rate, c.recall.rate, c.f1) == (0.0, None, 0.0)
+
+
+def test_labels_of_sets() -> None:
+    """A: said twice, once rightly, and true once. B: said once, rightly, and true twice. No label, no row."""
+    a, b = label_quality([{"a", "b"}, {"a"}, set()], [{"a", "b"}, {"b"}, set()])
+
+    assert (a.precision.count, a.precision.of, a.recall.of, a.f1) == (1, 2, 1, pytest.approx(2 / 3))
+    assert (b.precision.count, b.precision.of, b.recall.of, b.f1) == (1, 1, 2, pytest.approx(2 / 3))
+
+
+def test_sets_are_written_in_one_way() -> None:
+    """In any order and with repetitions, in any script."""
+    assert write_labels(["b", "a", "b"]) == '["a", "b"]'
+    assert write_labels([]) == "[]"
+    assert read_labels(write_labels(["音", 'a"b'])) == ['a"b', "音"]
+
+
+def test_quality_of_sets() -> None:
+    """Right as a whole: one of two. By label: a is found in one of two, b in its only one."""
+    found = quality(['["a", "b"]', "[]"], ['["a", "b"]', '["a"]'], [0.9, 0.6], multi=True)
+
+    assert found["accuracy"]["count"] == 1
+    assert [(one["label"], one["recall"]["count"], one["recall"]["of"]) for one in found["labels"]] == [
+        ("a", 1, 2),
+        ("b", 1, 1),
+    ]
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["confusion"] == {'["a", "b"]': {'["a", "b"]': 1}, '["a"]': {"[]": 1}}
+
+
+def test_sets_without_any_label() -> None:
+    """Right, and no label to have an F1 of."""
+    found = quality(["[]"], ["[]"], [0.9], multi=True)
+
+    assert (found["accuracy"]["rate"], found["macro_f1"], found["labels"]) == (1.0, None, [])
 
 
 def test_confusion() -> None:

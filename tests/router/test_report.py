@@ -62,18 +62,26 @@ def sample(**changes: Any) -> dict[str, Any]:
         "task": "sentiment",
         "label": "negative",
         "model": "small",
+        "confidence": 0.512345,
+        "small_labels": None,
+        "small_confidence": 0.512345,
         **changes,
     }
-    result = {"from_name": said["task"], "to_name": "text", "type": "choices"}
+    labels = [said["label"]] if said["label"] else []
     return {
-        "data": {"id": said["id"], "text": said["text"], "task": said["task"], "status": "kept"},
-        "predictions": [
-            {
-                "model_version": said["model"],
-                "score": 0.512345,
-                "result": [{**result, "value": {"choices": [said["label"]] if said["label"] else []}}],
-            }
-        ],
+        "data": {
+            "id": said["id"],
+            "text": said["text"],
+            "task": said["task"],
+            "why": "disputed" if said["small_labels"] else "unsure",
+            "status": "kept",
+            "labels": labels,
+            "model": said["model"],
+            "confidence": said["confidence"],
+            "small_labels": said["small_labels"] or labels,
+            "small_model": "small",
+            "small_confidence": said["small_confidence"],
+        }
     }
 
 
@@ -210,7 +218,7 @@ def test_empty_job() -> None:
 
     assert "None: every record that was read was annotated." in text
     assert "None: predictions were used as the models gave them." in text
-    assert "There are none: no answer of this job has a confidence." in text
+    assert "There are none: no answer of this job has a confidence, and none was contradicted." in text
 
 
 @pytest.mark.parametrize(
@@ -239,7 +247,7 @@ def test_long_ids_and_names_are_cut(field: str) -> None:
 def test_directions_stay_within_a_label() -> None:
     """A right-to-left override in one label cannot turn the next one around."""
     row = sample(label="\u202egood")
-    row["predictions"][0]["result"][0]["value"]["choices"].append("bad")
+    row["data"]["labels"].append("bad")
 
     assert "<bdi>\u202egood</bdi>, <bdi>bad</bdi>" in render_report(SUMMARY, [row])
 
@@ -254,6 +262,15 @@ def test_many_samples() -> None:
     assert "50 of 60 rows of review-*.jsonl" in text
     assert "row-49 " in text
     assert "row-50 " not in text
+
+
+def test_disputed_answer() -> None:
+    """It is shown with what the small model said, and how sure that was; an LLM's has no confidence."""
+    row = sample(model="big", confidence=None, small_labels=["<b>positive"], small_confidence=0.93)
+
+    text = Page(render_report(SUMMARY, [row])).text
+
+    assert "It broke. sentiment negative – big kept <b>positive 0.930" in text
 
 
 def test_no_label() -> None:

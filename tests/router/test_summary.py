@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from router.gate import fixed_gate
 from router.records import Annotated, Annotation, DeadLetter, Position, Reason, Route, Status, Usage
 from router.summary import Tally, estimate_baseline, summarise, tally_annotated, tally_dead, write_money
 from tests.router.work_examples import record
@@ -116,7 +117,7 @@ def test_the_summary_of_a_job() -> None:
     """Every key that readers may rely on."""
     tally = tally_annotated(ROWS) + tally_dead([letter(Reason.EMPTY_TEXT)])
 
-    assert summarise(tally, read=5, seconds=8.0, min_confidence=0.8, large="big") == {
+    assert summarise(tally, read=5, seconds=8.0, gate=fixed_gate(0.8), large="big") == {
         "records": {"read": 5, "annotated": 4, "dead_lettered": 1, "duplicates": 1},
         "answered_by": {"big": 1, "small": 3},
         "status": {
@@ -146,7 +147,7 @@ def test_the_summary_of_a_job() -> None:
 
 def test_the_summary_of_nothing() -> None:
     """An empty input divides by nothing."""
-    found = summarise(Tally(), read=0, seconds=0.0, min_confidence=0.5, large="big")
+    found = summarise(Tally(), read=0, seconds=0.0, gate=fixed_gate(0.5), large="big")
 
     assert found["records"] == {"read": 0, "annotated": 0, "dead_lettered": 0, "duplicates": 0}
     assert (found["cost_usd"]["total"], found["cost_usd"]["baseline_all_llm"]) == ("0.000000", None)

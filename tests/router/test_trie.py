@@ -105,7 +105,7 @@ def test_paths_add_up() -> None:
     trie = build_trie([Continuation((1, 2)), Continuation((3,))])
     edges = {(ROOT, 1): math.log(0.5), (0, 2): math.log(0.25), (ROOT, 3): math.log(0.3)}
 
-    assert np.exp(path_scores(trie, edges)) == pytest.approx([0.125, 0.3])
+    assert np.exp(path_scores(trie.steps, edges)) == pytest.approx([0.125, 0.3])
 
 
 def test_normalise() -> None:
@@ -139,7 +139,7 @@ def test_scores_are_products_along_any_labels(labels: list[tuple[int, ...]], see
     }
 
     expected = [math.prod(chance(tokens[:i], tokens[i]) for i in range(len(tokens))) for tokens in ended]
-    assert np.exp(path_scores(trie, edges)) == pytest.approx(expected)
+    assert np.exp(path_scores(trie.steps, edges)) == pytest.approx(expected)
     assert sum(expected) <= 1.0 + 1e-9
     assert [len(texts[number]) for number in range(len(trie.nodes))] == [node.depth for node in trie.nodes]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.decide import Policy
+from router.gate import GateRule
 from router.job import Label, Task
 from router.records import Answer, Failure, LabelScores, Position, Record, Route, Usage, Work
 
@@ -25,7 +26,7 @@ TOPICS = Task(
 
 def policy(*, min_confidence: float = 0.8, escalate_to: str | None = "big") -> Policy:
     """Both tasks, and a large model unless told otherwise."""
-    return Policy({"mood": SENTIMENT, "topics": TOPICS}, min_confidence, escalate_to)
+    return Policy({"mood": SENTIMENT, "topics": TOPICS}, GateRule(min_confidence), escalate_to)
 
 
 def record(text: str = "fine", task: str = "mood", *, offset: int = 0) -> Record:

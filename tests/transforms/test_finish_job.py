@@ -12,6 +12,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from router.bias import LabelBias
+from router.gate import fixed_gate
 from router.records import DeadLetter, Position, Reason
 from tests.transforms.rows_examples import annotated
 from tests.transforms.test_write_output import LAYOUT, TYPES, bundle
@@ -33,7 +34,7 @@ BIASES = {
 
 def ending(output: pathlib.Path, suffix: str = "jsonl") -> Ending:
     """What the last stage knows of the job."""
-    return Ending(str(output), suffix, LAYOUT, 0.0, 0.8, None, {"job_digest": "abc"})
+    return Ending(str(output), suffix, LAYOUT, 0.0, fixed_gate(0.8), None, {"job_digest": "abc"})
 
 
 def parts_of(output: pathlib.Path) -> list[Part]:
@@ -66,6 +67,7 @@ def test_files_get_their_names_in_input_order(tmp_path: pathlib.Path) -> None:
         "dead_letters-00000-of-00001.jsonl",
         "report.html",
         "review-00000-of-00001.jsonl",
+        "review.json",
         "state/manifest.json",
         "summary.json",
     ]
@@ -85,6 +87,29 @@ def test_the_review_file_takes_the_least_certain_of_all_files(tmp_path: pathlib.
 
     lines = (tmp_path / "review-00000-of-00001.jsonl").read_text().splitlines()
     assert [json.loads(line)["data"]["id"] for line in lines] == ["r1", "r3", "r2", "r0"]
+    assert json.loads((tmp_path / "review.json").read_text()) == [json.loads(line) for line in lines]
+
+
+def test_the_review_is_ready_for_the_jobs_tasks(tmp_path: pathlib.Path) -> None:
+    """The manifest knows them: the configuration for Label Studio is made of them."""
+    labels = [{"name": "good", "description": None}, {"name": "bad", "description": None}]
+    task = {"name": "mood", "kind": "single_label", "instruction": "How is it?", "labels": labels}
+    last = dataclasses.replace(ending(tmp_path), manifest={"job": {"name": "test", "tasks": [task]}})
+
+    finish_job(None, parts_of(tmp_path), 5, {}, TYPES, last)
+
+    config = (tmp_path / "review-label-studio.xml").read_text(encoding="utf-8")
+    assert '<Choices name="mood" toName="text" choice="single" required="true">' in config
+    [first, *_] = json.loads((tmp_path / "review.json").read_text())
+    assert first["suggestions"] == {"mood": {"value": "good", "score": 0.5, "agent": "small"}}
+
+
+def test_a_job_without_annotations_has_nothing_to_review(tmp_path: pathlib.Path) -> None:
+    """The files are there, and valid."""
+    finish_job(None, [], 0, {}, TYPES, ending(tmp_path))
+
+    assert (tmp_path / "review-00000-of-00001.jsonl").read_bytes() == b""
+    assert json.loads((tmp_path / "review.json").read_text()) == []
 
 
 def test_the_summary_is_returned_and_written(tmp_path: pathlib.Path) -> None:
@@ -139,7 +164,7 @@ def test_files_that_no_finished_bundle_names_are_not_published(tmp_path: pathlib
 def test_a_job_without_annotations_still_writes_a_parquet_file(tmp_path: pathlib.Path) -> None:
     """With every column and no row, so that whoever reads the folder finds a table."""
     layout = RowFormat(pa.schema([("text", pa.string())]), frozenset(), single_label=True, adds_id=False)
-    last = Ending(str(tmp_path), "parquet", layout, 0.0, 0.8, None, {})
+    last = Ending(str(tmp_path), "parquet", layout, 0.0, fixed_gate(0.8), None, {})
 
     summary = finish_job(None, [], 0, {}, ColumnTypes(), last)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from router.records import DeadLetter, Position, Reason, Status
+from router.records import DeadLetter, Opinion, Position, Reason, Status
 from router.summary import tally_annotated, tally_dead
 from tests.transforms.rows_examples import annotated
 from tests.transforms.test_json_types import types_of
 from transforms import write_output
 from transforms.output_rows import RowFormat
 from transforms.progress import read_progress
-from transforms.write_output import REVIEW_ROWS, Part, WriteAnnotations, WriteDeadLetters
+from transforms.write_output import Part, WriteAnnotations, WriteDeadLetters
 
 if TYPE_CHECKING:
     import pathlib
@@ -102,52 +102,17 @@ def test_bundles_of_one_writer_do_not_mix(tmp_path: pathlib.Path) -> None:
     assert len({part.path for part in parts}) == 2
 
 
-def test_the_least_certain_rows_are_offered_for_review(tmp_path: pathlib.Path) -> None:
-    """At most 500, least certain first, in input order where they are equally so."""
-    confidences = [0.9] * 300 + [0.6] * 300 + [0.3, 0.7]
+def test_rows_are_offered_for_review(tmp_path: pathlib.Path) -> None:
+    """The part carries those that a person should look at; of a copy, the original is there already."""
     rows = [
-        annotated(
-            b'{"id": %d}' % number, name=f"r{number}", position=Position(0, number), confidence=confidence
-        )
-        for number, confidence in enumerate(confidences)
+        annotated(LINE, name="unsure", confidence=0.3),
+        annotated(LINE, name="copy", position=Position(0, 1), status=Status.DUPLICATE),
+        annotated(LINE, name="disputed", position=Position(0, 2), overruled=Opinion("small", ("bad",), 0.7)),
     ]
 
     [part] = write(tmp_path, rows)
 
-    assert len(part.review) == REVIEW_ROWS == 500
-    assert [row.position.offset for row in part.review] == [600, *range(300, 600), 601, *range(198)]
-
-
-def test_a_review_row_is_a_task_for_label_studio(tmp_path: pathlib.Path) -> None:
-    """The text and what the model said of it."""
-    [part] = write(tmp_path, [annotated(LINE, confidence=0.3)])
-
-    assert json.loads(part.review[0].line) == {
-        "data": {"id": "r1", "text": "fine", "task": "mood", "status": "kept"},
-        "predictions": [
-            {
-                "model_version": "small",
-                "score": 0.3,
-                "result": [
-                    {
-                        "from_name": "mood",
-                        "to_name": "text",
-                        "type": "choices",
-                        "value": {"choices": ["good"]},
-                    }
-                ],
-            }
-        ],
-    }
-
-
-def test_what_has_no_confidence_or_is_a_copy_is_not_reviewed(tmp_path: pathlib.Path) -> None:
-    """An LLM's labels come without one, and a copy's original is there already."""
-    rows = [annotated(LINE, confidence=None), annotated(LINE, confidence=0.2, status=Status.DUPLICATE)]
-
-    [part] = write(tmp_path, rows)
-
-    assert part.review == ()
+    assert {(row.id, row.disputed) for row in part.review} == {("unsure", False), ("disputed", True)}
 
 
 def test_dead_letters_are_json_lines(tmp_path: pathlib.Path) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import fsspec
+import orjson
 
-from tests.router.test_report import SUMMARY
+from tests.router.test_report import SUMMARY, sample
 from transforms.write_report import write_report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINE = (
-    '{"data":{"id":"r-1","text":"\u97f3\u304c\u60aa\u3044","task":"sentiment","status":"kept"},'
-    '"predictions":[{"model_version":"small","score":0.5,'
-    '"result":[{"value":{"choices":["negative"]}}]}]}\n'
-)
+LINE = orjson.dumps(sample(text="\u97f3\u304c\u60aa\u3044"))
 
 
 def test_writes_the_page(tmp_path: Path) -> None:
@@ -24,7 +21,7 @@ def test_writes_the_page(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text("what was there", encoding="utf-8")
 
-    write_report(fsspec.filesystem("file"), str(tmp_path), SUMMARY, {}, [LINE.encode()])
+    write_report(fsspec.filesystem("file"), str(tmp_path), SUMMARY, {}, [LINE])
 
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")

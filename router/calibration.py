@@ -1,0 +1,97 @@
+"""What was learned of a model on a task: how it is asked, and how its scores are read.
+
+A `ModelCalibration` belongs to exact weights, prompt and labels; its fingerprint says which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from router.confidence import ConfidenceCurve
+    from router.head import Head
+    from router.head_training import ScaledScores
+    from router.job import Example, Task
+    from router.prompts import PromptForm
+    from router.records import LabelScores
+
+APPLIES = 0.5
+"""From this probability on, a label of a multi_label task applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPrompt:
+    """How a local model is asked about a task, where that was searched for."""
+
+    form: PromptForm | None
+    """None: as the job file or the catalogue says."""
+    examples: tuple[Example, ...] | None
+    """None: those of the job file."""
+    label_tree: bool = True
+    """Whether labels are scored to their last token; else by their first one, which costs nothing more."""
+
+
+def asked_task(task: Task, chosen: ChosenPrompt | None) -> Task:
+    """The task with the examples that a model is shown."""
+    if chosen is None or chosen.examples is None:
+        return task
+    return task.model_copy(update={"examples": chosen.examples})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelCalibration:
+    """How one model's scores on one task become probabilities and a confidence."""
+
+    model: str
+    task: str
+    fingerprint: str
+    """Of weights, prompt, labels and scoring (`router.journal.local_fingerprint`)."""
+    prompt: ChosenPrompt
+    scaled: ScaledScores | None
+    """How label scores are read without a head; None for multi_label tasks, whose scores are taken as
+    they are."""
+    head: Head | None
+    curve: ConfidenceCurve
+    rows: int
+    """How many answers of the oracle it was fitted to."""
+
+    def read(self, scores: LabelScores) -> tuple[npt.NDArray[np.float64], float]:
+        """Probabilities of the labels, and the probability that the answer they give is the oracle's.
+
+        Raises `ValueError` where the scores do not fit the head.
+        """
+        features = None if scores.features is None else scores.features[None, :]
+        probabilities = self.probabilities(scores.probabilities[None, :], features)
+        return probabilities[0], float(self.curve(surety(probabilities, multi_label=self.scaled is None))[0])
+
+    def probabilities(
+        self, scores: npt.NDArray[np.float64], features: npt.NDArray[np.float32] | None
+    ) -> npt.NDArray[np.float64]:
+        """Probabilities of the labels for many answers at once, shape (records, labels)."""
+        if self.head is not None:
+            return self.head.probabilities(scores, features)
+        return scores if self.scaled is None else self.scaled.probabilities(scores)
+
+
+def surety(probabilities: npt.NDArray[np.float64], *, multi_label: bool) -> npt.NDArray[np.float64]:
+    """How sure the answers look, shape (records,): the likeliest label's probability.
+
+    multi_label: that of the least certain decision.
+    """
+    if multi_label:
+        return np.asarray(np.maximum(probabilities, 1.0 - probabilities).min(axis=1), np.float64)
+    return np.asarray(probabilities.max(axis=1), np.float64)
+
+
+def answers_of(
+    probabilities: npt.NDArray[np.float64], names: tuple[str, ...], *, multi_label: bool
+) -> list[tuple[str, ...]]:
+    """The labels that probabilities of shape (records, labels) stand for."""
+    if multi_label:
+        return [tuple(n for n, p in zip(names, row, strict=True) if p >= APPLIES) for row in probabilities]
+    return [(names[int(best)],) for best in probabilities.argmax(axis=1)]

@@ -1,0 +1,69 @@
+"""What an evaluation says in words, on the terminal and on its page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from router.evaluation import read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def headline(quality: Mapping[str, Any]) -> str:
+    """Accuracy with its interval, macro F1 and calibration error, as far as they are known."""
+    accuracy, f1 = quality["accuracy"], quality["macro_f1"]
+    if accuracy["rate"] is None:
+        return "no record has a true label"
+    error = quality["calibration"]["expected_error"]
+    parts = [
+        f"accuracy {accuracy['rate']:.3f} (95 % interval {interval(accuracy)})",
+        None if f1 is None else f"macro F1 {f1:.3f}",
+        None if error is None else f"calibration error {error:.3f}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def interval(share: Mapping[str, Any]) -> str:
+    """From where to where the rate behind a share may be."""
+    return f"{share['low']:.3f} to {share['high']:.3f}"
+
+
+def agreement(audit: Mapping[str, Any] | None) -> str:
+    """How often the small model said what the oracle said, where both were asked about the same records."""
+    if audit is None:
+        return "not measured: the job had no audit"
+    if not audit["records"]:
+        return "not measured: no record was audited"
+    return (
+        f"{audit['rate']:.3f} (95 % interval {interval(audit)}): the small model said the same of "
+        f"{audit['agreed']:,} of {audit['records']:,} audited records"
+    )
+
+
+def gate(stated: Mapping[str, Any] | None) -> str:
+    """From which confidence on the small model's answer stood, and what is promised of that."""
+    if stated is None:
+        return "not stated in summary.json"
+    target, delta = stated.get("target"), stated.get("delta")
+    parts = [
+        _threshold(stated),
+        "certified" if stated.get("certified") else "not certified",
+        None if target is None else f"target {target:g}",
+        None if delta is None else f"delta {delta:g}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _threshold(stated: Mapping[str, Any]) -> str:
+    slices, threshold = stated.get("slices"), stated.get("threshold")
+    if slices:
+        return f"a threshold for each of {len(slices):,} slices"
+    return "no small model's answer is trusted" if threshold is None else f"threshold {threshold:.4g}"
+
+
+def answer(written: str, kind: str) -> str:
+    """An answer as people read it: a label, or a set of them."""
+    if kind != "multi_label":
+        return written
+    return ", ".join(read_labels(written)) or "(none)"

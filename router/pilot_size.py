@@ -1,0 +1,108 @@
+"""How large a pilot pays: calls that a larger one is expected to save against the calls it costs.
+
+All is judged from training rows by cross-validation. The rows that certify are not looked at before their
+number is settled, because a sample that stops when it likes what it sees is not uniform any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from router.guarantee import Population, tolerated_errors
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_SIZES = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1000, 1300, 1700, 2200, 3000, 4000, 6000)
+_MOST_OF_JOB = 0.5
+_SLOWER = 0.6
+"""A doubling of the training rows brings about so much of what the last one brought: learning curves fall by
+a power of the rows (Viering and Loog, 2023), and .6 is that of an error falling with the power -0.75."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The promise that is asked for, and the job."""
+
+    target: float
+    delta: float
+    records: int
+    """Records that can be drawn."""
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizePlan:
+    """How many records to certify with, and what the whole job is then expected to ask."""
+
+    certify: int
+    calls: float
+    """Expected calls of the oracle, those of the pilot included."""
+    kept: float
+    """Expected share of the records outside the pilot that keep the small model's answer."""
+
+
+def kept_share(confidence: npt.ArrayLike, agrees: npt.ArrayLike, wrong: float) -> float:
+    """The largest share of records that can be kept with at most the share `wrong` of all kept and wrong."""
+    sure, right = np.asarray(confidence, np.float64), np.asarray(agrees, bool)
+    order = np.argsort(-sure, kind="stable")
+    sure, errors = sure[order], np.cumsum(~right[order])
+    # Where the next one is equally sure, a threshold cannot stop.
+    ends = np.append(sure[:-1] != sure[1:], True) & (errors <= wrong * len(sure))
+    found = np.flatnonzero(ends)
+    return float((found[-1] + 1) / len(sure)) if len(found) else 0.0
+
+
+def plan_size(
+    confidence: npt.ArrayLike, agrees: npt.ArrayLike, terms: Terms, trained: int, *, fixed: int | None = None
+) -> SizePlan:
+    """The number of certifying records with which the whole job asks the oracle least.
+
+    Args:
+        confidence: of training rows, from fits without them.
+        agrees: whether the oracle said the same.
+        terms: the promise and the job.
+        trained: records that were or will be used for training.
+        fixed: certify with so many; None to choose.
+    """
+    left = terms.records - trained
+    most = max(0, int(min(left, _MOST_OF_JOB * terms.records)))
+    sizes = [min(fixed, left)] if fixed is not None else [size for size in _SIZES if size <= most]
+    plans = [_plan(confidence, agrees, terms, trained, size) for size in sizes if size > 0]
+    # Asking the oracle about everything is always possible and certain.
+    nothing = SizePlan(0, float(terms.records), 0.0)
+    if fixed is not None and plans:
+        return plans[0]
+    return min([nothing, *plans], key=lambda plan: plan.calls)
+
+
+def _plan(
+    confidence: npt.ArrayLike, agrees: npt.ArrayLike, terms: Terms, trained: int, size: int
+) -> SizePlan:
+    population = Population(terms.records - trained, terms.job)
+    allowed = tolerated_errors(size, target=terms.target, delta=terms.delta, population=population)
+    kept = 0.0 if allowed is None else kept_share(confidence, agrees, allowed / size)
+    return SizePlan(size, trained + size + (population.records - size) * (1.0 - kept), kept)
+
+
+def worth_growing(now: SizePlan, before: SizePlan | None, trained: int, terms: Terms) -> bool:
+    """Whether twice the training rows are expected to save more calls than they cost.
+
+    Args:
+        now: with all training rows.
+        before: with half of them; None where that is not known, and growing is tried.
+        trained: how many there are.
+        terms: the promise and the job.
+    """
+    after = 2 * trained
+    if after > terms.records * _MOST_OF_JOB / 2:
+        return False
+    if before is None:
+        return True
+    outside = max(0, terms.records - after - now.certify)
+    saved = _SLOWER * max(0.0, now.kept - before.kept) * outside
+    # Of the records that are asked early, those that would not have been kept cost nothing more.
+    return saved > trained * now.kept
