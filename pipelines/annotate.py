@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from pipelines.prepare import Opening
     from router.calibration import ModelCalibration
-    from router.job import Job
+    from router.job import Job, Task
     from router.records import Answer
     from transforms.splits import Split
 
@@ -63,6 +63,10 @@ class Plan:
     """How the small models' scores are read, where that was learned."""
     pilot: Mapping[bytes, tuple[Answer, ...]] = field(default_factory=dict)
     """What was asked before the main pass, by text key."""
+
+    def task(self, name: str) -> Task:
+        """The task of a name."""
+        return next(task for task in self.job.tasks if task.name == name)
 
     @property
     def local_models(self) -> list[str]:

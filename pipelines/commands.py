@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from pipelines.calibrated import calibrated_plan
 from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
@@ -73,6 +74,8 @@ def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLoc
     try:
         with ending, progress:
             start(plan)
+            if plan.policy is None:
+                plan = calibrated_plan(plan, options, lambda line: say(console, line))
             run_plan(plan, options)
     except (JobFailedError, LedgerError) as error:
         raise JobFailedError(f"{error}{_kept(output)}") from error

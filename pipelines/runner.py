@@ -30,7 +30,7 @@ from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from apache_beam.runners.runner import PipelineRunner
     from apache_beam.transforms.environments import Environment
@@ -104,10 +104,19 @@ def local_workers(options: PipelineOptions) -> int:
 
 
 def run_plan(plan: Plan, options: PipelineOptions) -> None:
-    """Build the pipeline and run it to its end. Raises `JobFailedError`."""
+    """Build the job's pipeline and run it to its end. Raises `JobFailedError`."""
+    run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options)
+
+
+def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:
+    """Run the pipeline that `build` makes to its end. Raises `JobFailedError`."""
+    direct = options.view_as(DirectOptions)
+    mode = direct.direct_running_mode
     runner = _local_runner(options) if is_local(options) else None
     pipeline = beam.Pipeline(runner=runner, options=options)
-    build_pipeline(pipeline, plan)
+    # The next pipeline is to run as this one does.
+    direct.direct_running_mode = mode
+    build(pipeline)
     try:
         pipeline.run().wait_until_finish()
     except Exception as error:  # whatever a worker raised

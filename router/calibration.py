@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from router.confidence import ConfidenceCurve
@@ -95,3 +97,11 @@ def answers_of(
     if multi_label:
         return [tuple(n for n, p in zip(names, row, strict=True) if p >= APPLIES) for row in probabilities]
     return [(names[int(best)],) for best in probabilities.argmax(axis=1)]
+
+
+def stacked_features(scores: Sequence[LabelScores]) -> npt.NDArray[np.float32] | None:
+    """Features of all answers, shape (answers, features); None where any has none."""
+    found = [one.features for one in scores]
+    if not found or any(one is None for one in found):
+        return None
+    return np.stack([one for one in found if one is not None])

@@ -55,7 +55,8 @@ class Policy:
             raise ValueError("routing.gate: a gate with a target needs a calibration")
         rule = gate or GateRule(fixed or 0.0)
         tasks = {task.name: task for task in job.tasks}
-        return cls(tasks, replace(rule, audit=audit), job.routing.escalate_to, fixed is None)
+        final = job.routing.gate.oracle == "llm"
+        return cls(tasks, replace(rule, audit=audit), job.routing.escalate_to, final)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,14 @@ _CALL_CHARACTERS = 400
 """What a call costs before it comes to the text: instruction, labels and answer, in characters."""
 
 
+def call_size(characters: int) -> int:
+    """What a call sends about a text, in characters."""
+    return _CALL_CHARACTERS + characters
+
+
 def gain(confidence: float, characters: int) -> float:
     """Expected corrections for the money of a call, which grows with the text."""
-    return (1.0 - confidence) / (_CALL_CHARACTERS + characters)
+    return (1.0 - confidence) / call_size(characters)
 
 
 def least_gain(confidence: list[float], characters: list[int], affordable: float) -> float:
@@ -91,7 +96,7 @@ def least_gain(confidence: list[float], characters: list[int], affordable: float
     """
     if affordable >= 1.0 or not confidence:
         return 0.0
-    costs = [_CALL_CHARACTERS + count for count in characters]
+    costs = [call_size(count) for count in characters]
     gains = sorted(zip(map(gain, confidence, characters), costs, strict=True), reverse=True)
     left = affordable * sum(cost for _, cost in gains)
     least = math.inf

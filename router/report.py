@@ -94,8 +94,9 @@ def _statuses(counts: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def _calibration(entry: Mapping[str, Any]) -> dict[str, Any]:
-    labels = entry.get("labels") or [f"label {number}" for number, _ in enumerate(entry["mean"], start=1)]
-    return {**entry, "means": list(zip(labels, entry["mean"], strict=True))}
+    mean = entry.get("mean", ())
+    labels = entry.get("labels") or [f"label {number}" for number, _ in enumerate(mean, start=1)]
+    return {**entry, "means": list(zip(labels, mean, strict=False))}
 
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,12 @@ def gate_summary(gate: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
     return {**gate, "certified": False, "note": note}
 
 
+def _audit(tally: Tally) -> dict[str, Any]:
+    found = share(tally.agreed, tally.audited)
+    agreed = {"records": found.of, "agreed": found.count}
+    return {**agreed, "rate": found.rate, "low": found.low, "high": found.high}
+
+
 def summarise(
     tally: Tally, *, read: int, seconds: float, gate: Mapping[str, Any], large: str | None
 ) -> dict[str, Any]:
@@ -177,7 +183,7 @@ def summarise(
             "output": tally.usage.output_tokens,
         },
         "gate": gate_summary(gate, tally),
-        **({"audit": asdict(share(tally.agreed, tally.audited))} if tally.audited else {}),
+        **({"audit": _audit(tally)} if tally.audited else {}),
         "seconds": round(seconds, 3),
         "records_per_second": round(tally.annotated / seconds, 3) if seconds > 0 else 0.0,
     }

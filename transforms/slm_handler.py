@@ -76,6 +76,8 @@ class LocalScorer:
         template, chosen = self._model.chat_template, self._local.prompts.get(task)
         wanted = asked_task(self._tasks[task], chosen)
         form = chosen.form if chosen is not None else None
+        if form is not None and form.form == "auto":
+            form = dataclasses.replace(form, form="chat" if template is not None else "plain")
         if form is None:
             form = choose_form(
                 entry, self._local.model, examples=bool(wanted.examples), has_template=template is not None

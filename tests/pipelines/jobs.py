@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import yaml
 
+from pipelines.calibrated import calibrated_plan
 from pipelines.prepare import prepare, start
 from pipelines.runner import options_of, run_plan
 from router.job_loading import parse_job
@@ -82,6 +83,8 @@ class World:
         """Run the job; what it wrote."""
         plan = prepare(self.job(**changes), workers=workers)
         start(plan)
+        if plan.policy is None:
+            plan = calibrated_plan(plan, options_of(options), lambda line: None)
         run_plan(plan, options_of(options))
         return read_written(self.output)
 

@@ -1,0 +1,168 @@
+"""Calibrating a job: a pilot is answered by small models and oracle, and settles prompt, head and gate.
+
+The pilot's order is that of hashed ids. Its first records give examples for prompts, the next ones train, and
+the rest certifies; every decision but the last is made without looking at the certifying rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pipelines.certify import certify_rows
+from pipelines.errors import JobFailedError
+from pipelines.fit_models import Fitted, examples_wanted, fit_models, search_prompts
+from router.gate_calibration import GateCalibration
+from router.identity import text_key
+from router.job import LlamaCppModel
+from router.oracle import gold_labels, oracle_labels
+from router.pilot_size import SizePlan, Terms, plan_size, worth_growing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipelines.pilot_run import PilotRun
+    from router.pilot import Pilot
+    from router.records import Answer, Work
+
+_MOST = 16_000
+"""Records that are drawn at most; how many of them are asked about is settled step by step."""
+_FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 40, 100, 400
+"""Training begins with a fortieth of the records, within these bounds."""
+
+
+@dataclass
+class Calibrator:
+    """One calibration on its way."""
+
+    run: PilotRun
+    tell: Callable[[str], None]
+    answers: dict[tuple[str, bytes], Answer] = field(default_factory=dict)
+    """What was asked so far, by model and text key."""
+    spare: dict[bytes, list[Answer]] = field(default_factory=lambda: defaultdict(list))
+    """What counts on the account only, by text key."""
+
+    def calibrate(self) -> GateCalibration:
+        """Do it all. Raises `JobFailedError` where the oracle does not answer the pilot."""
+        job = self.run.plan.job
+        pilot = self.run.draw(_MOST)
+        terms = Terms(job.routing.gate.target or 0.0, job.routing.gate.delta or 0.0, pilot.records, pilot.job)
+        used = min(examples_wanted(job, pilot), len(pilot.works) // 4)
+        examples, rest = pilot.works[:used], pilot.works[used:]
+        trained = self._first_size(len(rest), pilot.records)
+        self.tell(f"pilot: asking the oracle about {used + trained:,} of {pilot.records:,} records")
+        self.ask_oracle([*examples, *rest[:trained]])
+        prompts, tried = search_prompts(self, examples, rest[:trained])
+        fitted = fit_models(self, rest[:trained], prompts)
+        plan = plan_size(fitted.confidence, fitted.agrees, terms, used + trained, fixed=self._fixed_certify())
+        before: SizePlan | None = None
+        while self._grows(plan, before, used, trained, terms, len(rest)):
+            before, trained = plan, min(2 * trained, len(rest))
+            self.tell(f"pilot: {used + trained:,} records, because fewer calls are expected in the end")
+            self.ask_oracle(rest[:trained])
+            fitted = fit_models(self, rest[:trained], prompts)
+            plan = plan_size(
+                fitted.confidence, fitted.agrees, terms, used + trained, fixed=self._fixed_certify()
+            )
+        return self._certify(pilot, fitted, rest[trained : trained + plan.certify], tried, (used, trained))
+
+    def _first_size(self, available: int, records: int) -> int:
+        fixed = self.run.plan.job.calibration.pilot.train
+        wanted = min(max(records // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST) if fixed is None else fixed
+        return min(wanted, available // 2)
+
+    def _fixed_certify(self) -> int | None:
+        return self.run.plan.job.calibration.pilot.certify
+
+    def _grows(  # noqa: PLR0913, PLR0917 - all of them decide
+        self, now: SizePlan, before: SizePlan | None, used: int, trained: int, terms: Terms, available: int
+    ) -> bool:
+        if self.run.plan.job.calibration.pilot.train is not None or 2 * trained > available // 2:
+            return False
+        return worth_growing(now, before, used + trained, terms)
+
+    def ask_oracle(self, works: Sequence[Work]) -> None:
+        """Have the oracle's word on records. Raises `JobFailedError` where it does not give it."""
+        job = self.run.plan.job
+        large = job.routing.escalate_to
+        if large is None:
+            return
+        self.answers |= self.run.ask({large: works}, {})
+        missing = sum(self.answer(large, work) is None for work in works)
+        if missing:
+            raise JobFailedError(
+                f"{missing:,} of the pilot's {len(works):,} records got no answer from {large}: it was not "
+                "available, or budget.max_usd does not allow the calls; without them nothing can be certified"
+            )
+
+    def ask_small(self, works: Sequence[Work], prompts: Any) -> None:  # noqa: ANN401 - by model and task
+        """Have the small models' answers to the records that are routed to them."""
+        job = self.run.plan.job
+        asked: dict[str, list[Work]] = defaultdict(list)
+        for work in works:
+            name = work.route.model
+            if name != job.routing.escalate_to and isinstance(job.models[name], LlamaCppModel):
+                asked[name].append(work)
+        self.answers |= self.run.ask(asked, prompts)
+
+    def answer(self, model: str, work: Work) -> Answer | None:
+        """What a model said of a record; None where it was not asked, or gave no answer."""
+        return self.answers.get((model, text_key(work.record.text, work.record.task)))
+
+    def charge(self, key: bytes, answer: Answer) -> None:
+        """Put what an answer cost on a record's account, though the answer itself is not used."""
+        self.spare[key].append(replace(answer, scores=None, spare=True))
+
+    def small_answer(self, work: Work) -> Answer | None:
+        """What the model that the record is routed to said; None where that is the oracle, or it failed."""
+        if work.route.model == self.run.plan.job.routing.escalate_to:
+            return None
+        return self.answer(work.route.model, work)
+
+    def large_labels(self, work: Work) -> frozenset[str] | None:
+        """What the record gets if it is escalated."""
+        large = self.run.plan.job.routing.escalate_to
+        task = self.run.plan.task(work.record.task)
+        return None if large is None else oracle_labels(self.answer(large, work), task)
+
+    def oracle_labels(self, work: Work) -> frozenset[str] | None:
+        """What the oracle said of the record; None where it had no answer."""
+        if self.run.plan.job.routing.gate.oracle == "gold":
+            return gold_labels(work.record.gold, self.run.plan.task(work.record.task))
+        return self.large_labels(work)
+
+    def _certify(
+        self,
+        pilot: Pilot,
+        fitted: Fitted,
+        works: Sequence[Work],
+        tried: Any,  # noqa: ANN401 - by model and task
+        sizes: tuple[int, int],
+    ) -> GateCalibration:
+        used, trained = sizes
+        self.tell(f"pilot: asking the oracle about {len(works):,} more records to certify the gate")
+        self.ask_oracle(works)
+        self.ask_small(works, fitted.prompts)
+        found = certify_rows(self, pilot, fitted, works, used + trained)
+        reports = tuple(
+            replace(report, prompts=tried.get((model.model, model.task), ()), held_back=held)
+            for model, report, held in zip(fitted.models, fitted.reports, found.held_back, strict=True)
+        )
+        gate = self.run.plan.job.routing.gate
+        return GateCalibration(
+            fitted.models,
+            reports,
+            found.rule,
+            found.certification,
+            {"target": gate.target, "delta": gate.delta, "oracle": gate.oracle, "per": gate.per},
+            {
+                "job": pilot.job,
+                "records": pilot.records,
+                "examples": used,
+                "train": trained,
+                "certify": len(works),
+            },
+            found.confidences,
+            found.note,
+        )

@@ -1,0 +1,201 @@
+"""The certifying rows of a pilot: from answers to a certified gate, and what they say of the confidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from router.calibration import answers_of, stacked_features, surety
+from router.certification import Certification, CertifyingRows, certify, certify_slices
+from router.evaluation import calibration_error, reliability, share
+from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
+from router.guarantee import Population
+from transforms.journal_scan import paid_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipelines.calibrate import Calibrator
+    from pipelines.fit_models import Fitted
+    from router.calibration import ModelCalibration
+    from router.pilot import Pilot
+    from router.records import Work
+
+
+@dataclass(frozen=True, eq=False)
+class Certified:
+    """The gate, and what the rows showed."""
+
+    rule: GateRule
+    certification: Certification
+    held_back: tuple[Mapping[str, Any], ...]
+    """One for each calibrated model and task."""
+    confidences: tuple[float, ...]
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """The small models' answers to the rows; -1 and no labels where there is none."""
+
+    confidence: list[float]
+    labels: list[frozenset[str] | None]
+
+
+def certify_rows(
+    calibrator: Calibrator, pilot: Pilot, fitted: Fitted, works: Sequence[Work], asked: int
+) -> Certified:
+    """Certify the gate on records of which `asked` earlier ones of the pilot's order were used otherwise."""
+    gate = calibrator.run.plan.job.routing.gate
+    large = calibrator.run.plan.job.routing.escalate_to
+    read = _read(calibrator, fitted, works)
+    words = [calibrator.oracle_labels(work) for work in works]
+    agrees = np.array([w is not None and w == said for w, said in zip(words, read.labels, strict=True)], bool)
+    escalated = None
+    if gate.oracle == "gold" and large is not None:
+        got = [calibrator.large_labels(work) for work in works]
+        escalated = np.array([w is not None and w == one for w, one in zip(words, got, strict=True)], bool)
+    slices = (
+        ()
+        if gate.per is None
+        else [
+            slice_of(gate.per, work.route, tuple(sorted(labels or ())))
+            for work, labels in zip(works, read.labels, strict=True)
+        ]
+    )
+    rows = CertifyingRows(np.array(read.confidence), agrees, escalated, slices)
+    rule, certification = _gate(calibrator, pilot, rows, asked)
+    rule, note = _within_budget(calibrator, pilot, rule, works, read)
+    held = tuple(_held_back(one, works, rows) for one in fitted.models)
+    sure = tuple(sorted(value for value in read.confidence if value >= 0.0))
+    return Certified(rule, certification, held, sure, note or _useless(certification))
+
+
+def _gate(
+    calibrator: Calibrator, pilot: Pilot, rows: CertifyingRows, asked: int
+) -> tuple[GateRule, Certification]:
+    job = calibrator.run.plan.job
+    gate, escalates = job.routing.gate, job.routing.escalate_to is not None
+    target, delta = gate.target or 0.0, gate.delta or 0.0
+    if gate.per is not None:
+        found = certify_slices(
+            rows, _slices(calibrator, pilot), target=target, delta=delta, escalates=escalates
+        )
+        thresholds = {name: one.threshold for name, one in found.items()}
+        return GateRule(NOTHING, gate.per, thresholds), Certification(None, found)
+    population = None
+    if pilot.records > asked:
+        # The oracle's own answers stand for what it was asked before; a gold column answers nothing.
+        job_size = pilot.job if gate.oracle == "llm" else pilot.records - asked
+        population = Population(pilot.records - asked, job_size)
+    whole = certify(rows, target=target, delta=delta, population=population, escalates=escalates)
+    return GateRule(whole.threshold), Certification(whole)
+
+
+def _slices(calibrator: Calibrator, pilot: Pilot) -> int:
+    job = calibrator.run.plan.job
+    if job.routing.gate.per == "label":
+        return sum(
+            len(task.labels) if task.kind == "single_label" else 2 ** len(task.labels) for task in job.tasks
+        )
+    return len(pilot.slices)
+
+
+def _read(calibrator: Calibrator, fitted: Fitted, works: Sequence[Work]) -> _Read:
+    confidence, labels = [-1.0] * len(works), [None] * len(works)
+    read = _Read(confidence, labels)  # type: ignore[arg-type]  # filled below
+    for model in fitted.models:
+        task = calibrator.run.plan.task(model.task)
+        at = [
+            number
+            for number, work in enumerate(works)
+            if (work.route.model, work.record.task) == (model.model, model.task)
+            and (answer := calibrator.small_answer(work)) is not None
+            and answer.scores is not None
+        ]
+        given = [calibrator.small_answer(works[number]) for number in at]
+        scores = [answer.scores for answer in given if answer is not None and answer.scores is not None]
+        if not scores:
+            continue
+        multi = task.kind == "multi_label"
+        features = stacked_features(scores) if model.head is not None else None
+        seen = model.probabilities(np.stack([one.probabilities for one in scores]), features)
+        sure = model.curve(surety(seen, multi_label=multi))
+        said = answers_of(seen, task.label_names, multi_label=multi)
+        for number, value, names in zip(at, sure, said, strict=True):
+            read.confidence[number], read.labels[number] = float(value), frozenset(names)
+    return read
+
+
+def _held_back(model: ModelCalibration, works: Sequence[Work], rows: CertifyingRows) -> dict[str, Any]:
+    at = np.array(
+        [
+            (work.route.model, work.record.task) == (model.model, model.task) and sure >= 0.0
+            for work, sure in zip(works, rows.confidence, strict=True)
+        ],
+        bool,
+    )
+    bins = reliability(rows.confidence[at], rows.agrees[at])
+    agreed = share(int(rows.agrees[at].sum()), int(at.sum()))
+    return {
+        "rows": agreed.of,
+        "agreement": agreed.rate,
+        "low": agreed.low,
+        "high": agreed.high,
+        "calibration_error": calibration_error(bins) if bins else None,
+        "bins": [
+            {"records": one.records, "confidence": one.confidence, "agreement": one.accuracy} for one in bins
+        ],
+    }
+
+
+def _useless(certification: Certification) -> str:
+    whole = certification.whole
+    if whole is None or whole.threshold < NOTHING:
+        return ""
+    if whole.tolerated is None:
+        return f"{whole.rows:,} records are too few to certify anything: every record is escalated"
+    return "the small models agree with the oracle too rarely for any threshold: every record is escalated"
+
+
+_SPARE = Decimal("0.97")
+"""The share of the budget that is planned with: a sample's mean cost is not the job's."""
+
+
+def _within_budget(
+    calibrator: Calibrator, pilot: Pilot, rule: GateRule, works: Sequence[Work], read: _Read
+) -> tuple[GateRule, str]:
+    """Where the money does not suffice for all that is not trusted: ask where it corrects most."""
+    plan = calibrator.run.plan
+    budget, large = plan.job.budget, plan.job.routing.escalate_to
+    if budget is None or large is None or not works:
+        return rule, ""
+    costs = [
+        (answer.usage.usd, call_size(len(work.record.text)))
+        for work in works
+        if (answer := calibrator.answer(large, work)) is not None
+    ]
+    if not any(usd for usd, _ in costs):
+        return rule, ""
+    each = sum((usd for usd, _ in costs), Decimal(0)) / sum(size for _, size in costs)
+    spent = sum((call.usd for call in paid_calls(f"{plan.state}/journal")), Decimal(0))
+    left = max(Decimal(0), budget.max_usd * _SPARE - spent)
+    waiting = [
+        (max(sure, 0.0), len(work.record.text))
+        for work, sure, labels in zip(works, read.confidence, read.labels, strict=True)
+        if sure < rule.threshold_of(work.route, tuple(sorted(labels or ())))
+    ]
+    sizes = sum(call_size(characters) for _, characters in waiting)
+    needed = each * sizes * (pilot.records - len(works)) / len(works)
+    if needed <= left:
+        return rule, ""
+    affordable = float(left / needed)
+    least = least_gain([sure for sure, _ in waiting], [n for _, n in waiting], affordable)
+    note = (
+        f"budget.max_usd allows about {affordable:.0%} of the calls that the gate wants "
+        f"(${needed:.2f} for ${left:.2f}): those with the largest expected gain are made"
+    )
+    return replace(rule, least_gain=least), note

@@ -1,0 +1,179 @@
+"""Learning from the pilot's training rows: prompts, heads and confidence curves of each small model and task."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.prompt_search import PromptSearch
+from router.assets import asset_path
+from router.calibration import ChosenPrompt, ModelCalibration, answers_of, stacked_features, surety
+from router.catalogue import load_catalogue
+from router.confidence import ConfidenceCurve, fit_confidence
+from router.gate_calibration import ModelReport
+from router.head_training import ScaledScores, TrainingRows, choose_head
+from router.job import LlamaCppModel
+from router.prompt_search import MOST_LABELS_SCORED, LabelledText, forms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from pipelines.calibrate import Calibrator
+    from pipelines.pilot_run import Prompts
+    from router.job import Job, Task
+    from router.pilot import Pilot
+    from router.records import LabelScores, Work
+
+_EXAMPLES_A_LABEL = 8
+_MOST_EXAMPLES = 200
+_SHARE_FOR_EXAMPLES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What the training rows gave, and how they fare under fits without them."""
+
+    models: tuple[ModelCalibration, ...]
+    reports: tuple[ModelReport, ...]
+    prompts: Prompts
+    confidence: npt.NDArray[np.float64]
+    """Of each training row that a small model answered; -1 for the others."""
+    agrees: npt.NDArray[np.bool_]
+
+
+def examples_wanted(job: Job, pilot: Pilot) -> int:
+    """How many records to set aside as a source of examples for prompts: none where the user gave examples."""
+    if job.calibration.search_seconds <= 0.0:
+        return 0
+    labels = [len(task.labels) for task in job.tasks if task.kind == "single_label" and not task.examples]
+    wanted = min(sum(_EXAMPLES_A_LABEL * count for count in labels), _MOST_EXAMPLES)
+    return min(wanted, max(24, pilot.records // _SHARE_FOR_EXAMPLES)) if labels else 0
+
+
+def search_prompts(
+    calibrator: Calibrator, examples: Sequence[Work], rows: Sequence[Work]
+) -> tuple[Prompts, dict[tuple[str, str], tuple[dict[str, Any], ...]]]:
+    """The prompt of each small model and task that the rows are routed to, and what was tried."""
+    job = calibrator.run.plan.job
+    catalogue = load_catalogue(asset_path("configs/models.yaml"))
+    prompts: dict[str, dict[str, ChosenPrompt]] = defaultdict(dict)
+    tried: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {}
+    for (name, task_name), group in _groups(calibrator, rows).items():
+        task, model = calibrator.run.plan.task(task_name), job.models[name]
+        prompts[name][task_name] = _unchanged(task)
+        known = _known(calibrator, group, task)
+        if task.kind == "multi_label" or job.calibration.search_seconds <= 0.0 or not known:
+            continue
+        if not isinstance(model, LlamaCppModel):
+            continue
+        pool = [
+            LabelledText(work.record.text, task.label_names[label])
+            for work, label in _known(calibrator, examples, task)
+        ]
+        search = PromptSearch(calibrator.run, name, task, known, pool, seconds=job.calibration.search_seconds)
+        best = search.search(list(forms(model, catalogue.entry(model.source))))
+        calibrator.tell(
+            f"prompt of {name} for {task_name}: {best.candidate.name}, log-loss {best.log_loss:.3f}; "
+            f"the best of {len({one.candidate for one in search.tried})}"
+        )
+        prompts[name][task_name] = best.candidate.prompt
+        tried[name, task_name] = tuple(
+            {"prompt": one.candidate.name, "log_loss": one.log_loss, "rows": one.rows} for one in search.tried
+        )
+        for (one, key), answer in search.spent.items():
+            if one != best.candidate:
+                calibrator.charge(key, answer)
+    return prompts, tried
+
+
+def _unchanged(task: Task) -> ChosenPrompt:
+    many = task.kind == "single_label" and len(task.labels) > MOST_LABELS_SCORED
+    return ChosenPrompt(None, None, label_tree=not many)
+
+
+def _groups(calibrator: Calibrator, rows: Sequence[Work]) -> dict[tuple[str, str], list[Work]]:
+    job = calibrator.run.plan.job
+    found: dict[tuple[str, str], list[Work]] = defaultdict(list)
+    for work in rows:
+        if work.route.model != job.routing.escalate_to:
+            found[work.route.model, work.record.task].append(work)
+    return found
+
+
+def _known(calibrator: Calibrator, works: Sequence[Work], task: Task) -> list[tuple[Work, int]]:
+    """The records of a single_label task on which the oracle has a word, with its label's index."""
+    found = []
+    for work in works:
+        labels = calibrator.oracle_labels(work) if work.record.task == task.name else None
+        if labels is not None and len(labels) == 1:
+            [label] = labels
+            found.append((work, task.label_names.index(label)))
+    return found
+
+
+def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -> Fitted:
+    """Ask the small models about the training rows and fit how their scores are read."""
+    calibrator.ask_small(rows, prompts)
+    prints = calibrator.run.fingerprints(prompts)
+    models, reports = [], []
+    confidence, agrees = np.full(len(rows), -1.0), np.zeros(len(rows), bool)
+    place = {id(work): number for number, work in enumerate(rows)}
+    for (name, task_name), group in sorted(_groups(calibrator, rows).items()):
+        task = calibrator.run.plan.task(task_name)
+        chosen = prompts.get(name, {}).get(task_name, _unchanged(task))
+        answered = [
+            (work, answer.scores)
+            for work in group
+            if (answer := calibrator.small_answer(work)) is not None
+            and answer.scores is not None
+            and calibrator.oracle_labels(work) is not None
+        ]
+        fit = _fit(calibrator, task, answered)
+        model = ModelCalibration(
+            name, task_name, prints[name][task_name], chosen, fit.scaled, fit.head, fit.curve, len(answered)
+        )
+        models.append(model)
+        reports.append(ModelReport(fit.reason, fit.trials, ()))
+        at = [place[id(work)] for work, _ in answered]
+        confidence[at], agrees[at] = model.curve(fit.sure), fit.right
+    return Fitted(tuple(models), tuple(reports), prompts, confidence, agrees)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    scaled: Any
+    head: Any
+    curve: Any
+    reason: str
+    trials: Mapping[str, float]
+    sure: npt.NDArray[np.float64]
+    right: npt.NDArray[np.bool_]
+
+
+def _fit(calibrator: Calibrator, task: Task, answered: Sequence[tuple[Work, LabelScores]]) -> _Fit:
+    multi = task.kind == "multi_label"
+    words = [calibrator.oracle_labels(work) for work, _ in answered]
+    scores = np.array([one.probabilities for _, one in answered]).reshape(len(answered), len(task.labels))
+    if not words:
+        # Nothing was learned, so nothing is assumed of the model.
+        scaled = None if multi else ScaledScores((1.0 / len(task.labels),) * len(task.labels), 1.0)
+        none = np.empty(0)
+        return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, none, none.astype(bool))
+    if multi:
+        scaled, head, reason, trials, seen = None, None, "multi_label: the scores as they are", {}, scores
+    else:
+        features = stacked_features([one for _, one in answered])
+        labels = [task.label_names.index(next(iter(word))) for word in words if word]
+        choice = choose_head(TrainingRows(scores, features, np.array(labels, np.int64)))
+        scaled, head, reason = choice.scaled, choice.head, choice.reason
+        trials = {trial.name: trial.log_loss for trial in choice.trials}
+        seen = choice.chosen.held_back
+    sure = surety(seen, multi_label=multi)
+    given = answers_of(seen, task.label_names, multi_label=multi)
+    right = np.array([word == frozenset(said) for word, said in zip(words, given, strict=True)], bool)
+    return _Fit(scaled, head, fit_confidence(sure, right), reason, trials, sure, right)

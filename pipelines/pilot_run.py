@@ -1,0 +1,103 @@
+"""The pipelines before the main one: drawing the pilot, and asking models about it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import apache_beam as beam
+import fsspec
+from apache_beam import pvalue
+
+from pipelines.prepare import open_models
+from pipelines.runner import run_pipeline
+from router.identity import text_key
+from router.pilot import Pilot, read_pilot
+from transforms.ask_pilot import AskModels, save_pilot
+from transforms.index_records import IndexRecords, Sampling
+from transforms.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelines.annotate import Plan
+    from router.calibration import ChosenPrompt
+    from router.records import Answer, Work
+
+    Prompts = Mapping[str, Mapping[str, ChosenPrompt]]
+    """By model and task."""
+
+
+@dataclass(frozen=True)
+class PilotRun:
+    """A plan whose gate is to be certified, and how to run pipelines for that."""
+
+    plan: Plan
+    options: PipelineOptions
+
+    def draw(self, size: int) -> Pilot:
+        """Draw `size` records uniformly over the whole input, fewer where it has fewer."""
+        plan, url = self.plan, f"{self.plan.state}/calibration/pilot.jsonl"
+
+        def build(pipeline: beam.Pipeline) -> None:
+            splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()
+            sampling = Sampling(0, pilot=size)
+            index = splits | "Index" >> IndexRecords(plan.reader, sampling, plan.state, infer_types=False)
+            start = pipeline | "Start" >> beam.Create([None])
+            _ = start | "Save" >> beam.Map(save_pilot, pvalue.AsList(index.pilot), url)
+
+        run_pipeline(build, self.options)
+        with fsspec.open(url, "rb") as stream:
+            return read_pilot(stream)
+
+    def fingerprints(self, prompts: Prompts) -> Mapping[str, Mapping[str, str]]:
+        """What decides the models' answers with these prompts, by model and task."""
+        return open_models(replace(self.plan.opening, prompts=prompts)).fingerprints
+
+    def ask(self, asked: Mapping[str, Sequence[Work]], prompts: Prompts) -> dict[tuple[str, bytes], Answer]:
+        """What each model says of its works, by model and text key; without those that it did not answer.
+
+        What the journal holds already is not asked again.
+        """
+        opening = replace(self.plan.opening, prompts=prompts, features=True)
+        models = open_models(opening)
+        wanted = {name: works for name, works in asked.items() if works}
+        with contextlib.ExitStack() as stack:
+            journals = {
+                name: stack.enter_context(contextlib.closing(Journal(models.journals[name])))
+                for name in wanted
+            }
+            found, missing = _find(wanted, journals)
+        if not missing:
+            return found
+        run_pipeline(lambda pipeline: pipeline | AskModels(models.handlers, missing), self.options)
+        with contextlib.ExitStack() as stack:
+            journals = {
+                name: stack.enter_context(contextlib.closing(Journal(models.journals[name])))
+                for name in missing
+            }
+            return found | _find(missing, journals)[0]
+
+
+def _find(
+    asked: Mapping[str, Sequence[Work]], journals: Mapping[str, Journal]
+) -> tuple[dict[tuple[str, bytes], Answer], dict[str, list[Work]]]:
+    found: dict[tuple[str, bytes], Answer] = {}
+    missing: dict[str, list[Work]] = defaultdict(list)
+    for name, works in asked.items():
+        seen: set[bytes] = set()
+        for work in works:
+            key = text_key(work.record.text, work.record.task)
+            if key in seen:
+                continue
+            seen.add(key)
+            answer = journals[name].find(work.record.task, key)
+            if answer is None:
+                missing[name].append(work)
+            else:
+                found[name, key] = answer
+    return found, missing

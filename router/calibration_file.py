@@ -1,0 +1,138 @@
+"""A calibration as files: JSON that people can read, and the heads' weights as safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from router.calibration import ChosenPrompt, ModelCalibration
+from router.certification import Certificate, Certification
+from router.confidence import ConfidenceCurve
+from router.gate import NOTHING, GateRule
+from router.gate_calibration import GateCalibration, ModelReport
+from router.head import Head
+from router.head_training import ScaledScores
+from router.job import Example
+from router.prompts import PromptForm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+
+
+def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
+    """The calibration as JSON values, and its arrays as the contents of a safetensors file."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    models = []
+    for number, (model, report) in enumerate(zip(found.models, found.reports, strict=True)):
+        if model.head is not None:
+            arrays[f"{number}.center"] = model.head.center
+            arrays[f"{number}.weights"] = np.ascontiguousarray(model.head.weights)
+            arrays[f"{number}.intercept"] = model.head.intercept
+        models.append({**_model(model), **asdict(report)})
+    value = {
+        "format": FORMAT,
+        "terms": dict(found.terms),
+        "sizes": dict(found.sizes),
+        "gate": {
+            **asdict(found.rule),
+            "threshold": _number(found.rule.threshold),
+            "slices": {name: _number(one) for name, one in found.rule.slices.items()},
+        },
+        "certification": {
+            "whole": None if found.certification.whole is None else found.certification.whole.stated(),
+            "slices": {name: one.stated() for name, one in found.certification.slices.items()},
+        },
+        "note": found.note,
+        "models": models,
+        "confidences": [round(one, 6) for one in found.confidences],
+    }
+    return value, save(arrays)
+
+
+def _model(model: ModelCalibration) -> dict[str, Any]:
+    prompt = model.prompt
+    return {
+        "model": model.model,
+        "task": model.task,
+        "fingerprint": model.fingerprint,
+        "rows": model.rows,
+        "prompt": {
+            "form": None if prompt.form is None else asdict(prompt.form),
+            "examples": None
+            if prompt.examples is None
+            else [one.model_dump(mode="json") for one in prompt.examples],
+            "label_tree": prompt.label_tree,
+        },
+        "scaled": None if model.scaled is None else asdict(model.scaled),
+        "head": None if model.head is None else model.head.inputs,
+        "curve": asdict(model.curve),
+    }
+
+
+def _number(threshold: float) -> float | None:
+    return None if threshold == NOTHING else threshold
+
+
+def _threshold(number: float | None) -> float:
+    return NOTHING if number is None else number
+
+
+def read_calibration(value: Mapping[str, Any], arrays: bytes) -> GateCalibration:
+    """The calibration of what `write_calibration` gave. Raises `ValueError` for anything else."""
+    if value.get("format") != FORMAT:
+        raise ValueError(f"a calibration of format {value.get('format')!r}; this version reads {FORMAT}")
+    try:
+        loaded = load(arrays)
+        models = tuple(_read_model(number, one, loaded) for number, one in enumerate(value["models"]))
+        reports = tuple(
+            ModelReport(one["chosen"], one["trials"], tuple(one["prompts"]), one["held_back"])
+            for one in value["models"]
+        )
+        gate, shown = value["gate"], value["certification"]
+        slices = {name: _threshold(one) for name, one in gate["slices"].items()}
+        rule = GateRule(_threshold(gate["threshold"]), gate["per"], slices, 0.0, gate["least_gain"])
+        certification = Certification(
+            None if shown["whole"] is None else _certificate(shown["whole"]),
+            {name: _certificate(one) for name, one in shown["slices"].items()},
+        )
+        confidences = tuple(value["confidences"])
+        return GateCalibration(
+            models, reports, rule, certification, value["terms"], value["sizes"], confidences, value["note"]
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a calibration: {type(error).__name__} {error}") from error
+
+
+def _certificate(value: Mapping[str, Any]) -> Certificate:
+    return Certificate(**{**value, "threshold": _threshold(value["threshold"])})
+
+
+def _read_model(
+    number: int, value: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
+) -> ModelCalibration:
+    shown = value["prompt"]
+    prompt = ChosenPrompt(
+        None if shown["form"] is None else PromptForm(**shown["form"]),
+        None if shown["examples"] is None else tuple(Example(**one) for one in shown["examples"]),
+        shown["label_tree"],
+    )
+    head = None
+    if value["head"] is not None:
+        parts = (arrays[f"{number}.{name}"] for name in ("center", "weights", "intercept"))
+        head = Head(value["head"], *parts)
+    scaled = value["scaled"]
+    return ModelCalibration(
+        value["model"],
+        value["task"],
+        value["fingerprint"],
+        prompt,
+        None if scaled is None else ScaledScores(tuple(scaled["mean"]), scaled["temperature"]),
+        head,
+        ConfidenceCurve(**value["curve"]),
+        value["rows"],
+    )
