@@ -163,6 +163,6 @@ class Calibrator:
                 "train": trained,
                 "certify": len(works),
             },
-            found.confidences,
+            found.rows,
             found.note,
         )

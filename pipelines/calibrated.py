@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.calibrate import Calibrator
-from pipelines.calibration_store import CalibrationError, StoredCalibration, find_stored, save_stored
+from pipelines.calibration_store import (
+    CalibrationError,
+    StoredCalibration,
+    find_stored,
+    load_artefact,
+    save_stored,
+)
+from pipelines.certify import read_works
+from pipelines.errors import JobFailedError
 from pipelines.pilot_run import PilotRun
 from pipelines.prepare import open_models
+from router.certification import certify, certify_slices
 from router.decide import Policy
+from router.drift import SAMPLE, Drift, compare_confidences
+from router.gate import NOTHING, GateRule, fixed_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +30,8 @@ if TYPE_CHECKING:
 
     from pipelines.annotate import Plan
     from router.calibration import ChosenPrompt, ModelCalibration
+    from router.gate_calibration import GateCalibration
+    from router.job import Gate
 
 
 def calibrated_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None]) -> Plan:
@@ -36,7 +49,68 @@ def calibrated_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], 
         stored = StoredCalibration(calibration, oracle, calibrator.spare)
         save_stored(stored, url, digest)
     tell(_promise(stored))
-    return _with(plan, stored)
+    return _with(plan, stored, stored.calibration.stated())
+
+
+def reused_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None]) -> Plan:
+    """The plan with the calibration that the job names, made on another input or at another time.
+
+    A sample of this input is compared with what it was made on. Raises `CalibrationError` where the
+    calibration does not fit the job, `JobFailedError` where the job refuses an input that looks different.
+    """
+    settings = plan.job.calibration
+    found = load_artefact(settings.artefact or "")
+    _check_terms(plan, found)
+    calibrator = Calibrator(PilotRun(plan, options), tell)
+    works = calibrator.run.draw(SAMPLE).works
+    calibrator.ask_small(works, chosen_prompts(found.models))
+    now = [one for one in read_works(calibrator, found.models, works).confidence if one >= 0.0]
+    before = found.rows.confidence[found.rows.confidence >= 0.0]
+    drift = compare_confidences(before, now) if now and len(before) else Drift(0.0, 1.0)
+    looks = f"looks {'different' if drift.drifted else 'alike'} (Kolmogorov-Smirnov p = {drift.p_value:.3g})"
+    if drift.drifted and settings.drift == "refuse":
+        raise JobFailedError(
+            f"calibration.artefact: this input {looks}; calibrate again, or set calibration.drift"
+        )
+    rule = carried_rule(found, plan.job.routing.gate, widen=drift.drifted and settings.drift == "widen")
+    note = f"carried over from {settings.artefact}, which promises for its own input only; this one {looks}"
+    tell(f"gate: {note}")
+    stated = {**found.stated(), **fixed_gate(plan.job.routing.gate.min_confidence or 0.0)}
+    if plan.job.routing.gate.target is not None:
+        stated |= dict(found.terms)
+        stated["threshold"] = None if rule.threshold == NOTHING else rule.threshold
+    stated |= {"certified": False, "note": note}
+    return _with(plan, StoredCalibration(replace(found, rule=rule), {}, {}), stated)
+
+
+def carried_rule(found: GateCalibration, gate: Gate, *, widen: bool) -> GateRule:
+    """The gate for another input: certified anew from the rows, as of an input of unknown size.
+
+    `widen` tolerates half the disagreements. A job with `min_confidence` keeps that.
+    """
+    if gate.min_confidence is not None:
+        return GateRule(gate.min_confidence)
+    target, delta = gate.target or 0.0, gate.delta or 0.0
+    if widen:
+        target = 1.0 - (1.0 - target) / 2.0
+    if gate.per is not None:
+        slices = max(1, len(found.certification.slices))
+        certs = certify_slices(found.rows, slices, target=target, delta=delta, escalates=True)
+        return GateRule(NOTHING, gate.per, {name: one.threshold for name, one in certs.items()})
+    whole = certify(found.rows, target=target, delta=delta, population=None, escalates=True)
+    return GateRule(whole.threshold)
+
+
+def _check_terms(plan: Plan, found: GateCalibration) -> None:
+    gate = plan.job.routing.gate
+    if gate.target is None:
+        return
+    for name, value in (("oracle", gate.oracle), ("per", gate.per)):
+        if found.terms.get(name) != value:
+            raise CalibrationError(
+                f"calibration.artefact: it was made with routing.gate.{name}: {found.terms.get(name)}, and "
+                f"the job says {value}; correct one, or calibrate again"
+            )
 
 
 def _promise(stored: StoredCalibration) -> str:
@@ -56,7 +130,7 @@ def _promise(stored: StoredCalibration) -> str:
     )
 
 
-def _with(plan: Plan, stored: StoredCalibration) -> Plan:
+def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> Plan:
     found = stored.calibration
     prompts = chosen_prompts(found.models)
     features = any(one.head is not None and one.head.inputs == "features" for one in found.models)
@@ -67,7 +141,7 @@ def _with(plan: Plan, stored: StoredCalibration) -> Plan:
     return replace(
         plan,
         handlers=models.handlers,
-        ending=replace(plan.ending, gate=found.stated(), manifest=manifest),
+        ending=replace(plan.ending, gate=stated, manifest=manifest),
         policy=Policy.of(plan.job, found.rule),
         opening=opening,
         calibration=found.models,

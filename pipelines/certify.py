@@ -33,12 +33,12 @@ class Certified:
     certification: Certification
     held_back: tuple[Mapping[str, Any], ...]
     """One for each calibrated model and task."""
-    confidences: tuple[float, ...]
+    rows: CertifyingRows
     note: str
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class Read:
     """The small models' answers to the rows; -1 and no labels where there is none."""
 
     confidence: list[float]
@@ -51,7 +51,7 @@ def certify_rows(
     """Certify the gate on records of which `asked` earlier ones of the pilot's order were used otherwise."""
     gate = calibrator.run.plan.job.routing.gate
     large = calibrator.run.plan.job.routing.escalate_to
-    read = _read(calibrator, fitted, works)
+    read = read_works(calibrator, fitted.models, works)
     words = [calibrator.oracle_labels(work) for work in works]
     agrees = np.array([w is not None and w == said for w, said in zip(words, read.labels, strict=True)], bool)
     escalated = None
@@ -70,8 +70,7 @@ def certify_rows(
     rule, certification = _gate(calibrator, pilot, rows, asked)
     rule, note = _within_budget(calibrator, pilot, rule, works, read)
     held = tuple(_held_back(one, works, rows) for one in fitted.models)
-    sure = tuple(sorted(value for value in read.confidence if value >= 0.0))
-    return Certified(rule, certification, held, sure, note or _useless(certification))
+    return Certified(rule, certification, held, rows, note or _useless(certification))
 
 
 def _gate(
@@ -104,10 +103,11 @@ def _slices(calibrator: Calibrator, pilot: Pilot) -> int:
     return len(pilot.slices)
 
 
-def _read(calibrator: Calibrator, fitted: Fitted, works: Sequence[Work]) -> _Read:
+def read_works(calibrator: Calibrator, models: Sequence[ModelCalibration], works: Sequence[Work]) -> Read:
+    """How the small models' answers to records read; they have been asked."""
     confidence, labels = [-1.0] * len(works), [None] * len(works)
-    read = _Read(confidence, labels)  # type: ignore[arg-type]  # filled below
-    for model in fitted.models:
+    read = Read(confidence, labels)  # type: ignore[arg-type]  # filled below
+    for model in models:
         task = calibrator.run.plan.task(model.task)
         at = [
             number
@@ -166,7 +166,7 @@ _SPARE = Decimal("0.97")
 
 
 def _within_budget(
-    calibrator: Calibrator, pilot: Pilot, rule: GateRule, works: Sequence[Work], read: _Read
+    calibrator: Calibrator, pilot: Pilot, rule: GateRule, works: Sequence[Work], read: Read
 ) -> tuple[GateRule, str]:
     """Where the money does not suffice for all that is not trusted: ask where it corrects most."""
     plan = calibrator.run.plan

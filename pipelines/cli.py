@@ -65,6 +65,20 @@ def run(  # noqa: PLR0917 - typer passes them by name
 
 
 @app.command()
+def calibrate(
+    job_file: JobFile,
+    beam_options: BeamOptions = None,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Certify the gate of a job and leave the calibration for later jobs. Annotates nothing."""
+    with _errors(verbose=verbose):
+        from pipelines.commands import calibrate_job  # noqa: PLC0415 - see `run`
+
+        calibrate_job(_load(job_file, sets, None, None), beam_options or [], console=Console(stderr=True))
+
+
+@app.command()
 def check(
     job_file: JobFile,
     sets: Sets = [],  # noqa: B006 - typer copies it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from pipelines.calibrated import calibrated_plan
+from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
@@ -17,11 +17,12 @@ from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
 from transforms.budget_ledger import LedgerError
+from transforms.progress import clear_progress
 from transforms.splits import shown
 from transforms.write_report import write_report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from apache_beam.options.pipeline_options import PipelineOptions
     from rich.console import Console
@@ -61,7 +62,28 @@ def run_job(
     return _show(job, output, console)
 
 
+def calibrate_first(plan: Plan, options: PipelineOptions, console: Console) -> Plan:
+    """The plan with its gate certified, or with the calibration that the job names; else as it is."""
+    settle = reused_plan if plan.job.calibration.artefact is not None else calibrated_plan
+    if plan.policy is not None and settle is calibrated_plan:
+        return plan
+    settled = settle(plan, options, lambda line: say(console, line))
+    clear_progress(plan.state)
+    return settled
+
+
 def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLock) -> None:
+    progress = ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
+
+    def work() -> None:
+        with progress:
+            run_plan(calibrate_first(plan, options, console), options)
+
+    _guarded(plan, work, console, lock)
+
+
+def _guarded(plan: Plan, work: Callable[[], object], console: Console, lock: OutputLock) -> None:
+    """Do the work so that it can be stopped at any time, and say what is left where it fails."""
     output = plan.ending.output
 
     def tell(why: str) -> None:
@@ -69,16 +91,30 @@ def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLoc
         say(console, f"tekizai: {why}{_kept(output)}")
         console.show_cursor()
 
-    ending = ending_at_once(tell, lock.release, FAILED)
-    progress = ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
     try:
-        with ending, progress:
+        with ending_at_once(tell, lock.release, FAILED):
             start(plan)
-            if plan.policy is None:
-                plan = calibrated_plan(plan, options, lambda line: say(console, line))
-            run_plan(plan, options)
+            work()
     except (JobFailedError, LedgerError) as error:
         raise JobFailedError(f"{error}{_kept(output)}") from error
+
+
+def calibrate_job(job: Job, beam_options: Sequence[str], *, console: Console) -> None:
+    """Certify the gate of a job and leave the calibration in its output's state folder; annotate nothing.
+
+    Raises what `run_job` raises, and `ValueError` where the job's gate has no target.
+    """
+    if job.routing.gate.target is None:
+        raise ValueError("routing.gate: there is no target to certify; give target: 0.95 for min_confidence")
+    options = options_of(beam_options)
+    local = is_local(options)
+    plan = prepare(job, workers=local_workers(options) if local else sharers(options, job), local=local)
+    with output_lock(plan.ending.output) as lock:
+        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
+        for line in claim.lines:
+            say(console, line)
+        _guarded(plan, lambda: calibrated_plan(plan, options, lambda line: say(console, line)), console, lock)
+    say(console, f"calibration: {plan.state}/calibration")
 
 
 def _kept(output: str) -> str:

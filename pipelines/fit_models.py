@@ -1,4 +1,4 @@
-"""Learning from the pilot's training rows: prompts, heads and confidence curves of each small model and task."""
+"""Learning from the pilot: prompts, heads and confidence curves of each small model and task."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Fitted:
 
 
 def examples_wanted(job: Job, pilot: Pilot) -> int:
-    """How many records to set aside as a source of examples for prompts: none where the user gave examples."""
+    """How many records to set aside as a source of examples: none where the user gave examples."""
     if job.calibration.search_seconds <= 0.0:
         return 0
     labels = [len(task.labels) for task in job.tasks if task.kind == "single_label" and not task.examples]

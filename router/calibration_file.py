@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from router.calibration import ChosenPrompt, ModelCalibration
-from router.certification import Certificate, Certification
+from router.certification import Certificate, Certification, CertifyingRows
 from router.confidence import ConfidenceCurve
 from router.gate import NOTHING, GateRule
 from router.gate_calibration import GateCalibration, ModelReport
@@ -49,7 +49,7 @@ def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
         },
         "note": found.note,
         "models": models,
-        "confidences": [round(one, 6) for one in found.confidences],
+        "certifying": _rows(found.rows),
     }
     return value, save(arrays)
 
@@ -72,6 +72,26 @@ def _model(model: ModelCalibration) -> dict[str, Any]:
         "head": None if model.head is None else model.head.inputs,
         "curve": asdict(model.curve),
     }
+
+
+def _rows(rows: CertifyingRows) -> dict[str, Any]:
+    large = rows.large_agrees
+    return {
+        "confidence": rows.confidence.tolist(),
+        "agrees": rows.agrees.tolist(),
+        "large_agrees": None if large is None else large.tolist(),
+        "slices": list(rows.slices),
+    }
+
+
+def _read_rows(value: Mapping[str, Any]) -> CertifyingRows:
+    large = value["large_agrees"]
+    return CertifyingRows(
+        np.array(value["confidence"], np.float64),
+        np.array(value["agrees"], bool),
+        None if large is None else np.array(large, bool),
+        tuple(value["slices"]),
+    )
 
 
 def _number(threshold: float) -> float | None:
@@ -100,9 +120,9 @@ def read_calibration(value: Mapping[str, Any], arrays: bytes) -> GateCalibration
             None if shown["whole"] is None else _certificate(shown["whole"]),
             {name: _certificate(one) for name, one in shown["slices"].items()},
         )
-        confidences = tuple(value["confidences"])
+        rows = _read_rows(value["certifying"])
         return GateCalibration(
-            models, reports, rule, certification, value["terms"], value["sizes"], confidences, value["note"]
+            models, reports, rule, certification, value["terms"], value["sizes"], rows, value["note"]
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a calibration: {type(error).__name__} {error}") from error

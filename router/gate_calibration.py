@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from router.calibration import ModelCalibration
-    from router.certification import Certification
+    from router.certification import Certification, CertifyingRows
     from router.gate import GateRule
 
 
@@ -42,8 +42,8 @@ class GateCalibration:
     """target, delta, oracle and per."""
     sizes: Mapping[str, int]
     """Records: of the job, drawn from, as examples, to train, to certify."""
-    confidences: tuple[float, ...]
-    """Of the certifying rows, ascending: what later inputs are compared with."""
+    rows: CertifyingRows
+    """What certified it: later inputs are compared with them."""
     note: str = ""
     """Anything that the user should know of."""
 

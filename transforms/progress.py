@@ -62,5 +62,12 @@ def read_progress(state: str) -> Mapping[str, int]:
     return total
 
 
+def clear_progress(state: str) -> None:
+    """Remove all notes: what comes next is counted from zero."""
+    filesystem, folder = fsspec.core.url_to_fs(state)
+    if filesystem.exists(f"{folder}/progress"):
+        filesystem.rm(f"{folder}/progress", recursive=True)
+
+
 def _protocols(protocol: str | tuple[str, ...]) -> tuple[str, ...]:
     return (protocol,) if isinstance(protocol, str) else protocol
