@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines.certify import certify_rows
+from pipelines.certify import certify_rows, count_slices
 from pipelines.errors import JobFailedError
 from pipelines.fit_models import Fitted, examples_wanted, fit_models, search_prompts
 from router.gate_calibration import GateCalibration
@@ -22,7 +22,7 @@ from router.pilot_size import SizePlan, Terms, plan_size, worth_growing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipelines.pilot_run import PilotRun
+    from pipelines.pilot_run import PilotRun, Prompts
     from router.pilot import Pilot
     from router.records import Answer, Work
 
@@ -54,26 +54,36 @@ class Calibrator:
         self.tell(f"pilot: asking the oracle about {used + trained:,} of {pilot.records:,} records")
         self.ask_oracle([*examples, *rest[:trained]])
         prompts, tried = search_prompts(self, examples, rest[:trained])
-        fitted = fit_models(self, rest[:trained], prompts)
-        plan = plan_size(fitted.confidence, fitted.agrees, terms, used + trained, fixed=self._fixed_certify())
+        fitted, plan = self._fit(pilot, rest[:trained], prompts, terms, used)
         before: SizePlan | None = None
         while self._grows(plan, before, used, trained, terms, len(rest)):
             before, trained = plan, min(2 * trained, len(rest))
             self.tell(f"pilot: {used + trained:,} records, because fewer calls are expected in the end")
             self.ask_oracle(rest[:trained])
-            fitted = fit_models(self, rest[:trained], prompts)
-            plan = plan_size(
-                fitted.confidence, fitted.agrees, terms, used + trained, fixed=self._fixed_certify()
-            )
+            fitted, plan = self._fit(pilot, rest[:trained], prompts, terms, used)
         return self._certify(pilot, fitted, rest[trained : trained + plan.certify], tried, (used, trained))
+
+    def _fit(
+        self, pilot: Pilot, works: Sequence[Work], prompts: Prompts, terms: Terms, used: int
+    ) -> tuple[Fitted, SizePlan]:
+        # What people corrected was hard, so it says nothing of how many records can be kept.
+        first = len(pilot.corrected)
+        fitted = fit_models(self, [*pilot.corrected, *works], prompts)
+        sure, right = fitted.confidence[first:], fitted.agrees[first:]
+        job = self.run.plan.job
+        fixed, asked = job.calibration.pilot.certify, used + len(works)
+        if job.routing.gate.per is None:
+            return fitted, plan_size(sure, right, terms, asked, fixed=fixed)
+        # Each slice is certified alone, with its share of the records and of delta.
+        count = max(1, count_slices(job, pilot))
+        each = Terms(terms.target, terms.delta / count, terms.records // count, terms.job // count)
+        plan = plan_size(sure, right, each, asked // count, fixed=fixed and -(-fixed // count))
+        return fitted, SizePlan(plan.certify * count, plan.calls * count, plan.kept)
 
     def _first_size(self, available: int, records: int) -> int:
         fixed = self.run.plan.job.calibration.pilot.train
         wanted = min(max(records // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST) if fixed is None else fixed
         return min(wanted, available // 2)
-
-    def _fixed_certify(self) -> int | None:
-        return self.run.plan.job.calibration.pilot.certify
 
     def _grows(  # noqa: PLR0913, PLR0917 - all of them decide
         self, now: SizePlan, before: SizePlan | None, used: int, trained: int, terms: Terms, available: int
@@ -84,8 +94,13 @@ class Calibrator:
 
     def ask_oracle(self, works: Sequence[Work]) -> None:
         """Have the oracle's word on records. Raises `JobFailedError` where it does not give it."""
-        job = self.run.plan.job
-        large = job.routing.escalate_to
+        # A gold column has been read already.
+        if self.run.plan.job.routing.gate.oracle == "llm":
+            self.ask_large(works)
+
+    def ask_large(self, works: Sequence[Work]) -> None:
+        """Have what the records get if they are escalated. Raises `JobFailedError` where there is nothing."""
+        large = self.run.plan.job.routing.escalate_to
         if large is None:
             return
         self.answers |= self.run.ask({large: works}, {})
@@ -96,7 +111,7 @@ class Calibrator:
                 "available, or budget.max_usd does not allow the calls; without them nothing can be certified"
             )
 
-    def ask_small(self, works: Sequence[Work], prompts: Any) -> None:  # noqa: ANN401 - by model and task
+    def ask_small(self, works: Sequence[Work], prompts: Prompts) -> None:
         """Have the small models' answers to the records that are routed to them."""
         job = self.run.plan.job
         asked: dict[str, list[Work]] = defaultdict(list)
@@ -142,7 +157,7 @@ class Calibrator:
     ) -> GateCalibration:
         used, trained = sizes
         self.tell(f"pilot: asking the oracle about {len(works):,} more records to certify the gate")
-        self.ask_oracle(works)
+        self.ask_large(works)
         self.ask_small(works, fitted.prompts)
         found = certify_rows(self, pilot, fitted, works, used + trained)
         reports = tuple(

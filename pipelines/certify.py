@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.calibrate import Calibrator
     from pipelines.fit_models import Fitted
     from router.calibration import ModelCalibration
+    from router.job import Job
     from router.pilot import Pilot
     from router.records import Work
 
@@ -81,7 +82,11 @@ def _gate(
     target, delta = gate.target or 0.0, gate.delta or 0.0
     if gate.per is not None:
         found = certify_slices(
-            rows, _slices(calibrator, pilot), target=target, delta=delta, escalates=escalates
+            rows,
+            count_slices(calibrator.run.plan.job, pilot),
+            target=target,
+            delta=delta,
+            escalates=escalates,
         )
         thresholds = {name: one.threshold for name, one in found.items()}
         return GateRule(NOTHING, gate.per, thresholds), Certification(None, found)
@@ -94,8 +99,8 @@ def _gate(
     return GateRule(whole.threshold), Certification(whole)
 
 
-def _slices(calibrator: Calibrator, pilot: Pilot) -> int:
-    job = calibrator.run.plan.job
+def count_slices(job: Job, pilot: Pilot) -> int:
+    """How many slices the job has, or may have, where the promise is asked per slice."""
     if job.routing.gate.per == "label":
         return sum(
             len(task.labels) if task.kind == "single_label" else 2 ** len(task.labels) for task in job.tasks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from router.pilot import Pilot, read_pilot
 from transforms.ask_pilot import AskModels, save_pilot
 from transforms.index_records import IndexRecords, Sampling
 from transforms.journal import Journal
+from transforms.read_corrections import read_corrections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +47,7 @@ class PilotRun:
 
         def build(pipeline: beam.Pipeline) -> None:
             splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()
-            sampling = Sampling(0, pilot=size)
+            sampling = Sampling(0, pilot=size, corrections=self._corrections())
             index = splits | "Index" >> IndexRecords(plan.reader, sampling, plan.state, infer_types=False)
             start = pipeline | "Start" >> beam.Create([None])
             _ = start | "Save" >> beam.Map(save_pilot, pvalue.AsList(index.pilot), url)
@@ -53,6 +55,23 @@ class PilotRun:
         run_pipeline(build, self.options)
         with fsspec.open(url, "rb") as stream:
             return read_pilot(stream)
+
+    def _corrections(self) -> dict[str, str]:
+        """Gold labels that people gave, by record id, in the form of the input's column."""
+        url = self.plan.job.calibration.corrections
+        if url is None:
+            return {}
+        found = read_corrections(url)
+        if not found:
+            raise ValueError(f"calibration.corrections: {url} holds no corrected row; correct some first")
+        multi = {task.name: task.kind == "multi_label" for task in self.plan.job.tasks}
+        only = next(iter(multi)) if len(multi) == 1 else ""
+        return {
+            name: one.labels[0]
+            if len(one.labels) == 1 and not multi.get(one.task or only, False)
+            else json.dumps(list(one.labels), ensure_ascii=False)
+            for name, one in found.items()
+        }
 
     def fingerprints(self, prompts: Prompts) -> Mapping[str, Mapping[str, str]]:
         """What decides the models' answers with these prompts, by model and task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.calibration import stacked_features
+from router.head import FLOOR
 from router.head_training import TrainingRows
 from router.identity import text_key
 from router.prompt_search import DRAWS, FIRST_COUNT, OTHER_COUNTS, candidate, prompt_loss
@@ -31,6 +33,7 @@ class Tried:
 
     candidate: Candidate
     log_loss: float
+    """The worst possible where the model gave no answer."""
     rows: int
 
 
@@ -95,6 +98,7 @@ class PromptSearch:
                 scored.append((answer.scores, label))
                 self.spent[one, key] = answer
         if not scored:
+            self.tried.append(Tried(one, -math.log(FLOOR), 0))
             return
         training = TrainingRows(
             np.stack([scores.probabilities for scores, _ in scored]),

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from router.calibration import ChosenPrompt, ModelCalibration
@@ -42,6 +43,7 @@ def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
             **asdict(found.rule),
             "threshold": _number(found.rule.threshold),
             "slices": {name: _number(one) for name, one in found.rule.slices.items()},
+            "least_gain": _number(found.rule.least_gain),
         },
         "certification": {
             "whole": None if found.certification.whole is None else found.certification.whole.stated(),
@@ -115,7 +117,9 @@ def read_calibration(value: Mapping[str, Any], arrays: bytes) -> GateCalibration
         )
         gate, shown = value["gate"], value["certification"]
         slices = {name: _threshold(one) for name, one in gate["slices"].items()}
-        rule = GateRule(_threshold(gate["threshold"]), gate["per"], slices, 0.0, gate["least_gain"])
+        rule = GateRule(
+            _threshold(gate["threshold"]), gate["per"], slices, 0.0, _threshold(gate["least_gain"])
+        )
         certification = Certification(
             None if shown["whole"] is None else _certificate(shown["whole"]),
             {name: _certificate(one) for name, one in shown["slices"].items()},
@@ -124,7 +128,7 @@ def read_calibration(value: Mapping[str, Any], arrays: bytes) -> GateCalibration
         return GateCalibration(
             models, reports, rule, certification, value["terms"], value["sizes"], rows, value["note"]
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ValueError(f"not a calibration: {type(error).__name__} {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +49,7 @@ class GateRule:
         return gain(confidence, characters) >= self.least_gain
 
     def audits(self, record: Record) -> bool:
-        """Whether a trusted record is among those that are checked: by a digest of its id and place."""
+        """Whether a trusted record is among those that are checked: by a digest of its id."""
         if self.audit <= 0.0:
             return False
         digest = hashlib.blake2b(digest_size=_DIGEST_BYTES, person=_AUDIT)
@@ -62,9 +63,9 @@ def fixed_gate(min_confidence: float) -> dict[str, Any]:
 
 
 def slice_of(per: Per, route: Route, labels: tuple[str, ...]) -> str:
-    """The slice that a record is in; several labels make one together, none is the empty text."""
+    """The slice that a record is in; several labels make one together, in any order; none is the empty text."""
     if per == "label":
-        return ", ".join(labels)
+        return ", ".join(sorted(labels))
     found = {"language": route.language, "task": route.task, "domain": route.domain}[per]
     return found or ""
 
@@ -100,8 +101,9 @@ def least_gain(confidence: list[float], characters: list[int], affordable: float
     gains = sorted(zip(map(gain, confidence, characters), costs, strict=True), reverse=True)
     left = affordable * sum(cost for _, cost in gains)
     least = math.inf
-    for found, cost in gains:
-        left -= cost
+    # Of equal gains either all are asked about or none.
+    for found, tied in itertools.groupby(gains, key=lambda pair: pair[0]):
+        left -= sum(cost for _, cost in tied)
         if left < 0.0:
             break
         least = found

@@ -85,7 +85,7 @@ def certify_threshold(
     if population is not None and len(scores) > population.records:
         raise ValueError(f"{len(scores)} records were sampled from {population.records}")
     allowed = tolerated_errors(len(scores), target=target, delta=delta, population=population)
-    if allowed is None:
+    if allowed is None or not len(scores):
         return None
     wrong = np.sort(scores[~right])[::-1]
     if len(wrong) <= allowed:

@@ -338,3 +338,15 @@ class Job(_Strict):
         known = (info.data.get(name) for name in ("input", "tasks", "models"))
         job_checks.refuse(job_checks.routing_problems(routing, *known))
         return routing
+
+    @field_validator("calibration")
+    @classmethod
+    def _calibration_fits(cls, calibration: Calibration, info: ValidationInfo) -> Calibration:
+        job_checks.refuse(job_checks.calibration_problems(calibration, info.data.get("routing")))
+        return calibration
+
+    @field_validator("audit")
+    @classmethod
+    def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
+        job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
+        return audit

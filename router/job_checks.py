@@ -17,7 +17,7 @@ from router.job_wording import looks_secret, suggestion
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from router.job import Gate, Input, Model, Output, Routing, Task, When
+    from router.job import Audit, Calibration, Gate, Input, Model, Output, Routing, Task, When
 
     Place = tuple[str | int, ...]
     Problem = tuple[Place, str, object]
@@ -143,6 +143,7 @@ def routing_problems(
         problems.append((("gate", "oracle"), says, "gold"))
     if models is not None:
         problems += _unknown(_models_named(routing), models, "one of the models")
+        problems += _not_gated(routing, models)
     if tasks is not None:
         named: list[tuple[Place, str]] = [
             (("rules", i, "when", "tasks", j), name)
@@ -151,6 +152,36 @@ def routing_problems(
         ]
         problems += _unknown(named, [task.name for task in tasks], "one of the tasks")
     return problems
+
+
+def _not_gated(routing: Routing, models: Mapping[str, Model]) -> list[Problem]:
+    """Models that a gate with a target cannot judge, because they give no scores."""
+    if routing.gate.target is None:
+        return []
+    says = "gives no scores, so routing.gate.target cannot judge it; name a llama_cpp model, or escalate_to"
+    return [
+        (place, says, name)
+        for place, name in _models_named(routing)
+        if place != ("escalate_to",)
+        and name != routing.escalate_to
+        and name in models
+        and models[name].engine != "llama_cpp"
+    ]
+
+
+def calibration_problems(calibration: Calibration, routing: Routing | None) -> list[Problem]:
+    """Refuse corrections that nothing would learn from. What is None was invalid, so nothing is said."""
+    if calibration.corrections is None or routing is None or routing.gate.oracle == "gold":
+        return []
+    says = "are the true labels, so they need routing.gate: {target: ..., oracle: gold}; or leave them out"
+    return [(("corrections",), says, calibration.corrections)]
+
+
+def audit_problems(audit: Audit | None, routing: Routing | None) -> list[Problem]:
+    """Refuse an audit that nobody can make. What is None was invalid or left out, so nothing is said."""
+    if audit is None or routing is None or routing.escalate_to is not None:
+        return []
+    return [((), "needs a model in routing.escalate_to to ask; name one, or leave the audit out", None)]
 
 
 def _models_named(routing: Routing) -> list[tuple[Place, str]]:

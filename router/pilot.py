@@ -45,12 +45,16 @@ class Pilot:
     """Records that will be annotated; more than `records` where only those with a gold label were drawn."""
     slices: Counter[str] = field(default_factory=Counter)
     """How many records of each slice there are, where the promise is asked per slice."""
+    corrected: tuple[Work, ...] = ()
+    """Records that people have corrected and that have no gold label otherwise. They were chosen because they
+    are hard, so they may train, but not certify."""
 
 
 def write_pilot(pilot: Pilot) -> Iterator[bytes]:
     """The pilot as JSON lines: what it was drawn from, then a line a record."""
-    yield _line({"records": pilot.records, "job": pilot.job, "slices": dict(pilot.slices)})
-    for work in pilot.works:
+    head = {"records": pilot.records, "job": pilot.job, "slices": dict(pilot.slices)}
+    yield _line({**head, "corrected": len(pilot.corrected)})
+    for work in (*pilot.corrected, *pilot.works):
         record, route = work.record, work.route
         line = {
             "id": record.id,
@@ -76,7 +80,12 @@ def _line(value: dict[str, Any]) -> bytes:
 def read_pilot(lines: Iterable[bytes]) -> Pilot:
     """The pilot of `write_pilot`'s lines. Raises `ValueError` for others."""
     first, *rows = [json.loads(line) for line in lines]
-    return Pilot(tuple(_work(row) for row in rows), first["records"], first["job"], Counter(first["slices"]))
+    try:
+        works, corrected = tuple(_work(row) for row in rows), first["corrected"]
+        slices = Counter(first["slices"])
+        return Pilot(works[corrected:], first["records"], first["job"], slices, works[:corrected])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a pilot: {type(error).__name__} {error}") from error
 
 
 def _work(row: dict[str, Any]) -> Work:

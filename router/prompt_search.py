@@ -73,7 +73,7 @@ def draw_examples(
 ) -> tuple[Example, ...]:
     """Up to `per_label` texts of each label, in rounds over the labels; the same for the same `draw`."""
     rng = np.random.default_rng(draw)
-    short = [one for one in pool if len(one.text) <= _LONGEST]
+    short = [one for one in pool if len(one.text) <= _LONGEST and _is_unicode(one.text)]
     order = rng.permutation(len(short))
     by_label = {label: [short[i] for i in order if short[i].label == label] for label in labels}
     chosen = [
@@ -83,6 +83,11 @@ def draw_examples(
         if number < len(by_label[labels[i]])
     ]
     return tuple(chosen[:_MOST_EXAMPLES])
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a model can read the text: JSON may hold halves of characters, which no encoding has."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def forms(model: LlamaCppModel, entry: CatalogueEntry) -> Iterator[PromptForm]:

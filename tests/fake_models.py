@@ -85,5 +85,6 @@ def fake_handler(
 def gguf_file(folder: pathlib.Path, name: str = "model.gguf") -> pathlib.Path:
     """A file that begins as a model does, which is all that is looked at before a model is loaded."""
     path = folder / name
-    path.write_bytes(b"GGUF" + bytes(64))
+    # Files of different names are different models, with journals of their own.
+    path.write_bytes(b"GGUF" + name.encode() + bytes(64))
     return path

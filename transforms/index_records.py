@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
@@ -43,6 +43,7 @@ _FLUSH_ENTRIES = 65_536
 # Twice as many records are drawn as are wanted, because some may be refused later for a repeated id.
 _SPARE = 2
 _Group = tuple[str, str]
+_PilotPart = tuple["Counter[str]", "list[tuple[bytes, Work]]", "list[Work]"]
 _COUNTED, _DRAWN = "\0records", "\0drawn"
 
 
@@ -69,6 +70,8 @@ class Sampling:
     also: tuple[str, ...] = ()
     pilot: int = 0
     """How many records to draw over the whole input."""
+    corrections: Mapping[str, str] = field(default_factory=dict)
+    """Gold labels that people have given, by record id; they take the place of the input's."""
 
 
 class IndexRecords(beam.PTransform[Any, Any]):
@@ -136,18 +139,19 @@ def _draw(
     return list(itertools.islice((work for work in drawn if work.record.position not in refused), size))
 
 
-def _pilot(
-    parts: Iterable[tuple[Counter[str], list[tuple[bytes, Work]]]], size: int, refused: Collection[Position]
-) -> Pilot:
+def _pilot(parts: Iterable[_PilotPart], size: int, refused: Collection[Position]) -> Pilot:
     counts: Counter[str] = Counter()
-    groups = []
-    for counted, kept in parts:
+    groups, corrected = [], []
+    for counted, kept, people in parts:
         counts += counted
         groups.append(kept)
-    # Of records with the same id the first is drawn, which is the one that is annotated.
-    drawn = [work for _, work in smallest_of(size, groups, _place)]
+        corrected += people
+    corrected = [work for work in corrected if work.record.position not in refused]
+    # Of records with the same id the first is drawn, which is the one that is annotated; where that has no
+    # gold label, the second was drawn and is refused.
+    drawn = [work for _, work in smallest_of(size, groups, _place) if work.record.position not in refused]
     records, job = counts.pop(_DRAWN, 0), counts.pop(_COUNTED, 0) - len(refused)
-    return Pilot(tuple(drawn), min(records, job), job, counts)
+    return Pilot(tuple(drawn), min(records, job), job, counts, tuple(sorted(corrected, key=_place)))
 
 
 def _place(work: Work) -> Position:
@@ -182,6 +186,7 @@ class _IndexDoFn(beam.DoFn):
         self._waiting = 0
         self._counts: Counter[str] = Counter()
         self._pilot: SmallestKeys[Work] = SmallestKeys(self._sampling.pilot, _place)
+        self._corrected: list[Work] = []
 
     def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
         types = TypesSoFar()
@@ -206,7 +211,9 @@ class _IndexDoFn(beam.DoFn):
         for group, kept in self._drawn.items():
             yield pvalue.TaggedOutput(self.SAMPLE, at_end((group, kept.items())))
         if self._sampling.pilot:
-            yield pvalue.TaggedOutput(self.PILOT, at_end((self._counts, self._pilot.items())))
+            yield pvalue.TaggedOutput(
+                self.PILOT, at_end((self._counts, self._pilot.items(), self._corrected))
+            )
 
     def _index(self, record: Record) -> None:
         key = text_key(record.text, record.task)
@@ -224,7 +231,13 @@ class _IndexDoFn(beam.DoFn):
     def _offer_pilot(self, record: Record) -> None:
         job = self._reader.job
         self._counts[_COUNTED] += 1
-        if job.routing.gate.oracle == "gold" and record.gold is None:
+        uncertain = job.routing.gate.oracle == "gold" and record.gold is None
+        corrected = self._sampling.corrections.get(record.id)
+        if corrected is not None:
+            record = dataclasses.replace(record, gold=corrected)
+        if uncertain:
+            if corrected is not None:
+                self._corrected.append(self._routed(record))
             return
         self._counts[_DRAWN] += 1
         key, per = pilot_key(record, own_id=job.input.id is not None), job.routing.gate.per
@@ -232,10 +245,14 @@ class _IndexDoFn(beam.DoFn):
             per = None
         if per is None and not self._pilot.wants(key):
             return
-        route = choose_model(record, identify_language(record.text), job.routing)
+        work = self._routed(record)
         if per is not None:
-            self._counts[slice_of(per, route, ())] += 1
-        self._pilot.offer(key, Work(dataclasses.replace(record, payload=b""), route))
+            self._counts[slice_of(per, work.route, ())] += 1
+        self._pilot.offer(key, work)
+
+    def _routed(self, record: Record) -> Work:
+        route = choose_model(record, identify_language(record.text), self._reader.job.routing)
+        return Work(dataclasses.replace(record, payload=b""), route)
 
     def _offer(self, key: bytes, record: Record) -> None:
         route = choose_model(record, identify_language(record.text), self._reader.job.routing)

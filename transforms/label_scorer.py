@@ -97,7 +97,8 @@ class LabelScorer:
         self._feature_tokens = np.sort(
             np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
         )
-        self._fixed = len(self._beginning) + len(self._end) + len(self._trie.nodes)
+        evaluated = len(self._trie.nodes) if config.label_tree else 0
+        self._fixed = len(self._beginning) + len(self._end) + evaluated
         size = self._context_size(config.context)
         self._room = size - self._fixed
         sequences = min(self._trie.branches + 1, MAX_SEQUENCES)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import yaml
+from rich.console import Console
 
-from pipelines.calibrated import calibrated_plan
+from pipelines.commands import calibrate_first
 from pipelines.prepare import prepare, start
 from pipelines.runner import options_of, run_plan
 from router.job_loading import parse_job
@@ -58,14 +59,21 @@ class World:
 
     def job_file(self, **changes: Any) -> pathlib.Path:
         """Write the job file; `changes` replace sections of it."""
-        model = str(gguf_file(self.folder))
-        local = {"engine": "llama_cpp", "source": model, "threads": 1, "usd_per_hour": "3.6"}
+        local = {
+            name: {
+                "engine": "llama_cpp",
+                "source": str(gguf_file(self.folder, f"{name}.gguf")),
+                "threads": 1,
+                "usd_per_hour": "3.6",
+            }
+            for name in ("small", "large")
+        }
         job = {
             "name": "test",
             "input": {"path": str(self.folder / "in.jsonl"), "text": "text", "id": "id"},
             "output": {"path": str(self.output), "format": "parquet"},
             "tasks": [SENTIMENT],
-            "models": {"small": local, "large": local},
+            "models": local,
             "routing": {"default": "small", "escalate_to": "large", "gate": {"min_confidence": 0.8}},
             "calibration": {"label_free": False},
             **self.changes,
@@ -81,12 +89,17 @@ class World:
 
     def run(self, *, options: Sequence[str] = (), workers: int = 1, **changes: Any) -> Written:
         """Run the job; what it wrote."""
+        return self.run_to(self.output, options=options, workers=workers, **changes)
+
+    def run_to(
+        self, folder: pathlib.Path, *, options: Sequence[str] = (), workers: int = 1, **changes: Any
+    ) -> Written:
+        """Run the job, which writes to a folder; what it wrote."""
         plan = prepare(self.job(**changes), workers=workers)
         start(plan)
-        if plan.policy is None:
-            plan = calibrated_plan(plan, options_of(options), lambda line: None)
+        plan = calibrate_first(plan, options_of(options), Console(quiet=True))
         run_plan(plan, options_of(options))
-        return read_written(self.output)
+        return read_written(folder)
 
 
 @dataclass(frozen=True)

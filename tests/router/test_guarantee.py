@@ -11,6 +11,7 @@ import pytest
 from router.guarantee import (
     Population,
     binomial_at_most,
+    broken_at_most,
     certify_threshold,
     hypergeometric_at_most,
     tolerated_errors,
@@ -84,6 +85,60 @@ def test_a_finite_job_allows_more() -> None:
     assert unbounded == 38
     assert tolerated_errors(1000, target=TARGET, delta=DELTA, population=Population(10**9, 10**9)) == 38
     assert tolerated_errors(1000, target=TARGET, delta=DELTA, population=Population(4000, 5000)) == 66
+
+
+def test_no_records_give_no_threshold() -> None:
+    """Though of two records left in a job of 100 none could break the promise: there is no confidence."""
+    assert tolerated_errors(0, target=TARGET, delta=DELTA, population=Population(2, 100)) == 0
+    assert certify_threshold([], [], target=TARGET, delta=DELTA, population=Population(2, 100)) is None
+    assert certify_threshold([], [], target=TARGET, delta=DELTA) is None
+
+
+def test_differences_of_any_kind_in_an_unbounded_job() -> None:
+    """They are as many as may be accepted ones."""
+    for sampled, expected in ((58, None), (59, 0), (100, 1), (1000, 38)):
+        assert broken_at_most(sampled, target=TARGET, delta=DELTA) == expected
+
+
+@pytest.mark.parametrize(
+    ("sampled", "expected"),
+    [
+        # At 80 %, 2 of 10 may differ. If 3 do, 5 draws miss them all with 7*6*5*4*3 / 10*9*8*7*6 = 1/12 ...
+        (5, None),
+        # ... 6 draws with 4*3*2 / 10*9*8 = 1/30, and see at most one with 1/30 + 3 * C(7,5) / C(10,6) = 1/3.
+        (6, 0),
+        # 9 draws see at least 2 of 3, and 2 of them with 3 * C(7,7) / C(10,9) = .3.
+        (9, 1),
+        (10, 2),
+    ],
+)
+def test_differences_of_any_kind_in_a_finite_job(sampled: int, expected: int | None) -> None:
+    """Of a sample that is the whole job as many may differ as of the job."""
+    assert broken_at_most(sampled, target=0.8, delta=0.05, population=Population(10, 10)) == expected
+
+
+def test_fewer_records_than_may_differ_cannot_break_the_promise() -> None:
+    """Of 100 five may differ, and five are left: all of the sample may."""
+    population = Population(5, 100)
+
+    assert broken_at_most(3, target=TARGET, delta=DELTA, population=population) == 3
+    assert broken_at_most(0, target=TARGET, delta=DELTA, population=population) == 0
+    assert broken_at_most(0, target=TARGET, delta=DELTA, population=Population(6, 100)) is None
+
+
+def test_differences_that_nothing_makes_good_are_tolerated_less() -> None:
+    """What a threshold escalates is right for certain, so of accepted records more may be wrong."""
+    population = Population(4000, 5000)
+
+    accepted = tolerated_errors(1000, target=TARGET, delta=DELTA, population=population)
+    any_kind = broken_at_most(1000, target=TARGET, delta=DELTA, population=population)
+
+    assert accepted == 66
+    assert any_kind is not None
+    # 251 of 4,000 differ where it is broken: 62.75 of 1,000, with a deviation of 6.6.
+    assert hypergeometric_at_most(any_kind, 4000, 251, 1000) <= DELTA
+    assert hypergeometric_at_most(any_kind + 1, 4000, 251, 1000) > DELTA
+    assert any_kind < accepted
 
 
 @pytest.mark.parametrize(
