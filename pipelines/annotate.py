@@ -19,7 +19,7 @@ import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.ml.inference.base import RunInference
 
-from router.decide import Policy
+from router.decide import Policy, Readings
 from router.job import LlamaCppModel
 from router.records import Annotated, DeadLetter, Work
 from transforms.calibrate_labels import AskPilot
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from apache_beam.ml.inference.base import ModelHandler
 
     from pipelines.prepare import Opening
-    from router.calibration import ModelCalibration
     from router.job import Job, Task
     from router.records import Answer
     from transforms.splits import Split
@@ -59,8 +58,8 @@ class Plan:
     """None where the gate is still to be certified."""
     opening: Opening
     """How the models were opened, to open them anew in another form."""
-    calibration: tuple[ModelCalibration, ...] = ()
-    """How the small models' scores are read, where that was learned."""
+    readings: Readings | None = None
+    """How the small models' scores are read, where that was learned; None: a sample without labels says."""
     pilot: Mapping[bytes, tuple[Answer, ...]] = field(default_factory=dict)
     """What was asked before the main pass, by text key."""
 
@@ -88,7 +87,7 @@ class Plan:
     def sampling(self) -> Sampling:
         """The calibration sample: for each small model, and for the large one where it gives scores."""
         large = self.job.routing.escalate_to
-        wanted = self.job.calibration.label_free and not self.calibration
+        wanted = self.job.calibration.label_free and self.readings is None
         size = self.job.calibration.sample if wanted else 0
         return Sampling(size, (large,) if large in self.local_models else ())
 
@@ -134,9 +133,8 @@ def read_calibration(
     pipeline: beam.Pipeline, index: IndexOutput, plan: Plan
 ) -> tuple[pvalue.AsDict, pvalue.AsDict]:
     """How scores are read, and the answers that were given before, as side inputs."""
-    if plan.calibration:
-        known = {(one.model, one.task): one for one in plan.calibration}
-        readings = pipeline | "Calibration" >> beam.Create(list(known.items()))
+    if plan.readings is not None:
+        readings = pipeline | "Calibration" >> beam.Create(list(plan.readings.items()))
         answers = pipeline | "PilotAnswers" >> beam.Create(list(plan.pilot.items()))
         return pvalue.AsDict(readings), pvalue.AsDict(answers)
     pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)

@@ -17,10 +17,13 @@ from router.gate_calibration import GateCalibration
 from router.identity import text_key
 from router.job import LlamaCppModel
 from router.oracle import gold_labels, oracle_labels
-from router.pilot_size import SizePlan, Terms, plan_size, worth_growing
+from router.pilot_size import SizePlan, Terms, plan_size, with_half, worth_growing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
 
     from pipelines.pilot_run import PilotRun, Prompts
     from router.pilot import Pilot
@@ -46,39 +49,52 @@ class Calibrator:
     def calibrate(self) -> GateCalibration:
         """Do it all. Raises `JobFailedError` where the oracle does not answer the pilot."""
         job = self.run.plan.job
-        pilot = self.run.draw(_MOST)
+        pilot = self.run.draw(_MOST, gold_only=job.routing.gate.oracle == "gold")
         terms = Terms(job.routing.gate.target or 0.0, job.routing.gate.delta or 0.0, pilot.records, pilot.job)
         used = min(examples_wanted(job, pilot), len(pilot.works) // 4)
         examples, rest = pilot.works[:used], pilot.works[used:]
         trained = self._first_size(len(rest), pilot.records)
-        self.tell(f"pilot: asking the oracle about {used + trained:,} of {pilot.records:,} records")
+        self.tell(f"pilot: {used + trained:,} of {pilot.records:,} records to learn from")
         self.ask_oracle([*examples, *rest[:trained]])
         prompts, tried = search_prompts(self, examples, rest[:trained])
-        fitted, plan = self._fit(pilot, rest[:trained], prompts, terms, used)
-        before: SizePlan | None = None
+        fitted, plan, before = self._fit(pilot, rest[:trained], prompts, terms, used)
         while self._grows(plan, before, used, trained, terms, len(rest)):
-            before, trained = plan, min(2 * trained, len(rest))
+            trained = 2 * trained
             self.tell(f"pilot: {used + trained:,} records, because fewer calls are expected in the end")
             self.ask_oracle(rest[:trained])
-            fitted, plan = self._fit(pilot, rest[:trained], prompts, terms, used)
+            fitted, plan, before = self._fit(pilot, rest[:trained], prompts, terms, used)
         return self._certify(pilot, fitted, rest[trained : trained + plan.certify], tried, (used, trained))
 
     def _fit(
         self, pilot: Pilot, works: Sequence[Work], prompts: Prompts, terms: Terms, used: int
-    ) -> tuple[Fitted, SizePlan]:
+    ) -> tuple[Fitted, SizePlan, SizePlan]:
+        """What the training rows give, the plan with them, and the one with half of them."""
         # What people corrected was hard, so it says nothing of how many records can be kept.
         first = len(pilot.corrected)
         fitted = fit_models(self, [*pilot.corrected, *works], prompts)
-        sure, right = fitted.confidence[first:], fitted.agrees[first:]
+        asked, fixed = used + len(works), self.run.plan.job.calibration.pilot.certify
+        now = self._plan(pilot, fitted.confidence[first:], fitted.agrees[first:], terms, asked, fixed)
+        size = now.certify or fixed
+        half = self._plan(pilot, fitted.halved[first:], fitted.halved_agrees[first:], terms, asked, size)
+        return fitted, now, with_half(now, half)
+
+    def _plan(  # noqa: PLR0913, PLR0917 - the rows, the promise and the sizes
+        self,
+        pilot: Pilot,
+        sure: npt.NDArray[np.float64],
+        right: npt.NDArray[np.bool_],
+        terms: Terms,
+        asked: int,
+        fixed: int | None,
+    ) -> SizePlan:
         job = self.run.plan.job
-        fixed, asked = job.calibration.pilot.certify, used + len(works)
         if job.routing.gate.per is None:
-            return fitted, plan_size(sure, right, terms, asked, fixed=fixed)
+            return plan_size(sure, right, terms, asked, fixed=fixed)
         # Each slice is certified alone, with its share of the records and of delta.
         count = max(1, count_slices(job, pilot))
         each = Terms(terms.target, terms.delta / count, terms.records // count, terms.job // count)
         plan = plan_size(sure, right, each, asked // count, fixed=fixed and -(-fixed // count))
-        return fitted, SizePlan(plan.certify * count, plan.calls * count, plan.kept)
+        return SizePlan(plan.certify * count, plan.calls * count, plan.kept)
 
     def _first_size(self, available: int, records: int) -> int:
         fixed = self.run.plan.job.calibration.pilot.train
@@ -86,11 +102,13 @@ class Calibrator:
         return min(wanted, available // 2)
 
     def _grows(  # noqa: PLR0913, PLR0917 - all of them decide
-        self, now: SizePlan, before: SizePlan | None, used: int, trained: int, terms: Terms, available: int
+        self, now: SizePlan, before: SizePlan, used: int, trained: int, terms: Terms, available: int
     ) -> bool:
         if self.run.plan.job.calibration.pilot.train is not None or 2 * trained > available // 2:
             return False
-        return worth_growing(now, before, used + trained, terms)
+        # Where no pilot would pay, a larger one is tried once: the first is small.
+        hopeless = now.certify == 0 and trained == self._first_size(available, terms.records)
+        return worth_growing(now, None if hopeless else before, used + trained, terms)
 
     def ask_oracle(self, works: Sequence[Work]) -> None:
         """Have the oracle's word on records. Raises `JobFailedError` where it does not give it."""
@@ -156,7 +174,7 @@ class Calibrator:
         sizes: tuple[int, int],
     ) -> GateCalibration:
         used, trained = sizes
-        self.tell(f"pilot: asking the oracle about {len(works):,} more records to certify the gate")
+        self.tell(f"pilot: {len(works):,} more records to certify the gate")
         self.ask_large(works)
         self.ask_small(works, fitted.prompts)
         found = certify_rows(self, pilot, fitted, works, used + trained)

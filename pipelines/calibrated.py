@@ -18,6 +18,7 @@ from pipelines.certify import read_works
 from pipelines.errors import JobFailedError
 from pipelines.pilot_run import PilotRun
 from pipelines.prepare import open_models
+from router.calibration import NotCalibrated
 from router.certification import certify, certify_slices
 from router.decide import Policy
 from router.drift import SAMPLE, Drift, compare_confidences
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pipelines.annotate import Plan
     from router.calibration import ChosenPrompt, ModelCalibration
+    from router.decide import Readings
     from router.gate_calibration import GateCalibration
     from router.job import Gate
 
@@ -62,22 +64,29 @@ def reused_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None
     found = load_artefact(settings.artefact or "")
     _check_terms(plan, found)
     calibrator = Calibrator(PilotRun(plan, options), tell)
-    works = calibrator.run.draw(SAMPLE).works
+    works = calibrator.run.draw(SAMPLE, gold_only=False).works
     calibrator.ask_small(works, chosen_prompts(found.models))
     now = [one for one in read_works(calibrator, found.models, works).confidence if one >= 0.0]
     before = found.rows.confidence[found.rows.confidence >= 0.0]
-    drift = compare_confidences(before, now) if now and len(before) else Drift(0.0, 1.0)
-    looks = f"looks {'different' if drift.drifted else 'alike'} (Kolmogorov-Smirnov p = {drift.p_value:.3g})"
+    drift, looks = Drift(0.0, 1.0), "has nothing to compare"
+    if now and len(before):
+        drift = compare_confidences(before, now)
+        alike = "different" if drift.drifted else "alike"
+        looks = f"looks {alike} (Kolmogorov-Smirnov p = {drift.p_value:.3g})"
     if drift.drifted and settings.drift == "refuse":
         raise JobFailedError(
             f"calibration.artefact: this input {looks}; calibrate again, or set calibration.drift"
         )
-    rule = carried_rule(found, plan.job.routing.gate, widen=drift.drifted and settings.drift == "widen")
+    widen = drift.drifted and settings.drift == "widen"
+    rule = carried_rule(found, plan.job.routing.gate, widen=widen)
     note = f"carried over from {settings.artefact}, which promises for its own input only; this one {looks}"
+    if widen:
+        note += ", so half of the disagreements are tolerated"
     tell(f"gate: {note}")
     stated = {**found.stated(), **fixed_gate(plan.job.routing.gate.min_confidence or 0.0)}
     if plan.job.routing.gate.target is not None:
-        stated |= dict(found.terms)
+        gate = plan.job.routing.gate
+        stated |= {**found.terms, "target": gate.target, "delta": gate.delta}
         stated["threshold"] = None if rule.threshold == NOTHING else rule.threshold
     stated |= {"certified": False, "note": note}
     return _with(plan, StoredCalibration(replace(found, rule=rule), {}, {}), stated)
@@ -115,19 +124,16 @@ def _check_terms(plan: Plan, found: GateCalibration) -> None:
 
 def _promise(stored: StoredCalibration) -> str:
     found, terms = stored.calibration, stored.calibration.terms
-    if found.note:
-        return f"gate: {found.note}"
-    slices = found.certification.slices
+    slices, whole = found.certification.slices, found.certification.whole
+    what = "certified" if found.certification.certified else "not certified"
+    said = f"gate: {what} for {100 * terms['target']:g} % agreement with {terms['oracle']}; "
     if slices:
         trusted = sum(one.kept > 0 for one in slices.values())
-        return f"gate: certified for {trusted} of {len(slices)} slices; all others are escalated"
-    whole = found.certification.whole
-    kept = 0.0 if whole is None or not whole.rows else whole.kept / whole.rows
-    what = "certified" if found.certification.certified else "not certified"
-    return (
-        f"gate: {what} for {terms['target']:.0%} agreement with {terms['oracle']}; small models keep about "
-        f"{kept:.0%} of the records"
-    )
+        said += f"small models are trusted in {trusted} of {len(slices)} slices"
+    else:
+        kept = 0.0 if whole is None or not whole.rows else whole.kept / whole.rows
+        said += f"small models keep about {kept:.0%} of the records"
+    return f"{said}. {found.note}" if found.note else said
 
 
 def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> Plan:
@@ -144,9 +150,16 @@ def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> P
         ending=replace(plan.ending, gate=stated, manifest=manifest),
         policy=Policy.of(plan.job, found.rule),
         opening=opening,
-        calibration=found.models,
+        readings=readings_of(plan, found.models),
         pilot=stored.pilot,
     )
+
+
+def readings_of(plan: Plan, models: tuple[ModelCalibration, ...]) -> Readings:
+    """How each small model's scores on each task are read; what nothing was learned of is not trusted."""
+    known = {(one.model, one.task): one for one in models}
+    pairs = [(name, task.name) for name in plan.small_models for task in plan.job.tasks]
+    return {pair: known.get(pair, NotCalibrated(*pair)) for pair in pairs}
 
 
 def chosen_prompts(models: tuple[ModelCalibration, ...]) -> dict[str, dict[str, ChosenPrompt]]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from router.calibration import answers_of, stacked_features, surety
-from router.certification import Certification, CertifyingRows, certify, certify_slices
+from router.certification import Certificate, Certification, CertifyingRows, certify, certify_slices
 from router.evaluation import calibration_error, reliability, share
 from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
 from router.guarantee import Population
+from router.job import OpenAIModel
 from transforms.journal_scan import paid_calls
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def certify_rows(
     )
     rows = CertifyingRows(np.array(read.confidence), agrees, escalated, slices)
     rule, certification = _gate(calibrator, pilot, rows, asked)
-    rule, note = _within_budget(calibrator, pilot, rule, works, read)
+    rule, note = _within_budget(calibrator, rule, works, read, pilot.records - asked - len(works))
     held = tuple(_held_back(one, works, rows) for one in fitted.models)
     return Certified(rule, certification, held, rows, note or _useless(certification))
 
@@ -88,6 +89,10 @@ def _gate(
             delta=delta,
             escalates=escalates,
         )
+        if rows.large_agrees is not None:
+            # What is escalated there may differ from the oracle too, and nothing bounds how often.
+            unknown = Certificate(NOTHING, certified=False, rows=0, tolerated=None, kept=0, disagreed=0)
+            found |= {name: unknown for name in pilot.slices if name not in found}
         thresholds = {name: one.threshold for name, one in found.items()}
         return GateRule(NOTHING, gate.per, thresholds), Certification(None, found)
     population = None
@@ -102,7 +107,8 @@ def _gate(
 def count_slices(job: Job, pilot: Pilot) -> int:
     """How many slices the job has, or may have, where the promise is asked per slice."""
     if job.routing.gate.per == "label":
-        return sum(
+        # And what is routed to the large model gets no label of a small one.
+        return 1 + sum(
             len(task.labels) if task.kind == "single_label" else 2 ** len(task.labels) for task in job.tasks
         )
     return len(pilot.slices)
@@ -161,6 +167,8 @@ def _useless(certification: Certification) -> str:
     whole = certification.whole
     if whole is None or whole.threshold < NOTHING:
         return ""
+    if not whole.rows:
+        return "no pilot is expected to save more calls than it costs: every record is escalated"
     if whole.tolerated is None:
         return f"{whole.rows:,} records are too few to certify anything: every record is escalated"
     return "the small models agree with the oracle too rarely for any threshold: every record is escalated"
@@ -171,12 +179,16 @@ _SPARE = Decimal("0.97")
 
 
 def _within_budget(
-    calibrator: Calibrator, pilot: Pilot, rule: GateRule, works: Sequence[Work], read: Read
+    calibrator: Calibrator, rule: GateRule, works: Sequence[Work], read: Read, others: int
 ) -> tuple[GateRule, str]:
-    """Where the money does not suffice for all that is not trusted: ask where it corrects most."""
+    """Where the money does not suffice for all that is not trusted: ask where it corrects most.
+
+    `works` are a sample of the job, in which there are so many `others`.
+    """
     plan = calibrator.run.plan
     budget, large = plan.job.budget, plan.job.routing.escalate_to
-    if budget is None or large is None or not works:
+    # What a local model takes is no money of the budget's.
+    if budget is None or large is None or not works or not isinstance(plan.job.models[large], OpenAIModel):
         return rule, ""
     costs = [
         (answer.usage.usd, call_size(len(work.record.text)))
@@ -194,7 +206,7 @@ def _within_budget(
         if sure < rule.threshold_of(work.route, tuple(sorted(labels or ())))
     ]
     sizes = sum(call_size(characters) for _, characters in waiting)
-    needed = each * sizes * (pilot.records - len(works)) / len(works)
+    needed = each * sizes * max(0, others) / len(works)
     if needed <= left:
         return rule, ""
     affordable = float(left / needed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from pipelines.calibrated import calibrated_plan, reused_plan
+from pipelines.calibration_store import load_artefact
 from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
@@ -106,6 +107,8 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, console: Console) ->
     """
     if job.routing.gate.target is None:
         raise ValueError("routing.gate: there is no target to certify; give target: 0.95 for min_confidence")
+    if job.calibration.artefact is not None:
+        raise ValueError("calibration.artefact: leave it out to calibrate anew; `run` uses it as it is")
     options = options_of(beam_options)
     local = is_local(options)
     plan = prepare(job, workers=local_workers(options) if local else sharers(options, job), local=local)
@@ -177,6 +180,8 @@ def report_output(output: str, console: Console) -> None:
 def check_job(job: Job, console: Console) -> None:
     """Do all that `run` does before it asks a model, and say what was found."""
     plan = prepare(job, workers=1)
+    if job.calibration.artefact is not None:
+        load_artefact(job.calibration.artefact)
     say(console, f"{job.name}: {len(plan.splits)} split(s) of {job.input.path} to read")
     if plan.reader.schema is not None:
         say(console, f"columns: {', '.join(map(shown, plan.reader.schema.names))}")

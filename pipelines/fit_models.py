@@ -44,6 +44,9 @@ class Fitted:
     confidence: npt.NDArray[np.float64]
     """Of each training row that a small model answered; -1 for the others."""
     agrees: npt.NDArray[np.bool_]
+    halved: npt.NDArray[np.float64]
+    """Confidence of each training row where the fit was to half of the rows."""
+    halved_agrees: npt.NDArray[np.bool_]
 
 
 def examples_wanted(job: Job, pilot: Pilot) -> int:
@@ -122,6 +125,7 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
     prints = calibrator.run.fingerprints(prompts)
     models, reports = [], []
     confidence, agrees = np.full(len(rows), -1.0), np.zeros(len(rows), bool)
+    halved, halved_agrees = confidence.copy(), agrees.copy()
     place = {id(work): number for number, work in enumerate(rows)}
     for (name, task_name), group in sorted(_groups(calibrator, rows).items()):
         task = calibrator.run.plan.task(task_name)
@@ -141,7 +145,8 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
         reports.append(ModelReport(fit.reason, fit.trials, ()))
         at = [place[id(work)] for work, _ in answered]
         confidence[at], agrees[at] = model.curve(fit.sure), fit.right
-    return Fitted(tuple(models), tuple(reports), prompts, confidence, agrees)
+        halved[at], halved_agrees[at] = model.curve(fit.halved_sure), fit.halved_right
+    return Fitted(tuple(models), tuple(reports), prompts, confidence, agrees, halved, halved_agrees)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +158,8 @@ class _Fit:
     trials: Mapping[str, float]
     sure: npt.NDArray[np.float64]
     right: npt.NDArray[np.bool_]
+    halved_sure: npt.NDArray[np.float64]
+    halved_right: npt.NDArray[np.bool_]
 
 
 def _fit(calibrator: Calibrator, task: Task, answered: Sequence[tuple[Work, LabelScores]]) -> _Fit:
@@ -162,18 +169,28 @@ def _fit(calibrator: Calibrator, task: Task, answered: Sequence[tuple[Work, Labe
     if not words:
         # Nothing was learned, so nothing is assumed of the model.
         scaled = None if multi else ScaledScores((1.0 / len(task.labels),) * len(task.labels), 1.0)
-        none = np.empty(0)
-        return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, none, none.astype(bool))
+        none, no = np.empty(0), np.empty(0, bool)
+        return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, none, no, none, no)
     if multi:
         scaled, head, reason, trials, seen = None, None, "multi_label: the scores as they are", {}, scores
+        halved = scores
     else:
         features = stacked_features([one for _, one in answered])
         labels = [task.label_names.index(next(iter(word))) for word in words if word]
         choice = choose_head(TrainingRows(scores, features, np.array(labels, np.int64)))
         scaled, head, reason = choice.scaled, choice.head, choice.reason
         trials = {trial.name: trial.log_loss for trial in choice.trials}
-        seen = choice.chosen.held_back
-    sure = surety(seen, multi_label=multi)
+        seen, halved = choice.chosen.held_back, choice.halved
+    sure, right = _judged(seen, words, task)
+    curve = fit_confidence(sure, right)
+    return _Fit(scaled, head, curve, reason, trials, sure, right, *_judged(halved, words, task))
+
+
+def _judged(
+    seen: npt.NDArray[np.float64], words: Sequence[frozenset[str] | None], task: Task
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """How sure the answers look, and whether they are the oracle's."""
+    multi = task.kind == "multi_label"
     given = answers_of(seen, task.label_names, multi_label=multi)
-    right = np.array([word == frozenset(said) for word, said in zip(words, given, strict=True)], bool)
-    return _Fit(scaled, head, fit_confidence(sure, right), reason, trials, sure, right)
+    right = [word == frozenset(said) for word, said in zip(words, given, strict=True)]
+    return surety(seen, multi_label=multi), np.array(right, bool)

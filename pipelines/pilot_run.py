@@ -41,13 +41,16 @@ class PilotRun:
     plan: Plan
     options: PipelineOptions
 
-    def draw(self, size: int) -> Pilot:
-        """Draw `size` records uniformly over the whole input, fewer where it has fewer."""
+    def draw(self, size: int, *, gold_only: bool) -> Pilot:
+        """Draw `size` records uniformly over the whole input, fewer where it has fewer.
+
+        `gold_only` draws those with a gold label.
+        """
         plan, url = self.plan, f"{self.plan.state}/calibration/pilot.jsonl"
 
         def build(pipeline: beam.Pipeline) -> None:
             splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()
-            sampling = Sampling(0, pilot=size, corrections=self._corrections())
+            sampling = Sampling(0, (), size, self._corrections(), gold_only)
             index = splits | "Index" >> IndexRecords(plan.reader, sampling, plan.state, infer_types=False)
             start = pipeline | "Start" >> beam.Create([None])
             _ = start | "Save" >> beam.Map(save_pilot, pvalue.AsList(index.pilot), url)

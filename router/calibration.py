@@ -80,6 +80,14 @@ class ModelCalibration:
         return scores if self.scaled is None else self.scaled.probabilities(scores)
 
 
+@dataclass(frozen=True, slots=True)
+class NotCalibrated:
+    """The reading of a model's scores on a task of which nothing was learned: no confidence, so no trust."""
+
+    model: str
+    task: str
+
+
 def surety(probabilities: npt.NDArray[np.float64], *, multi_label: bool) -> npt.NDArray[np.float64]:
     """How sure the answers look, shape (records,): the likeliest label's probability.
 

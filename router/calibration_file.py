@@ -149,7 +149,7 @@ def _read_model(
     if value["head"] is not None:
         parts = (arrays[f"{number}.{name}"] for name in ("center", "weights", "intercept"))
         head = Head(value["head"], *parts)
-    scaled = value["scaled"]
+    scaled, curve = value["scaled"], value["curve"]
     return ModelCalibration(
         value["model"],
         value["task"],
@@ -157,6 +157,6 @@ def _read_model(
         prompt,
         None if scaled is None else ScaledScores(tuple(scaled["mean"]), scaled["temperature"]),
         head,
-        ConfidenceCurve(**value["curve"]),
+        ConfidenceCurve(curve["above"], curve["below"], curve["shift"]),
         value["rows"],
     )

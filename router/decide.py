@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.bias import remove_bias
-from router.calibration import ModelCalibration, answers_of, surety
+from router.calibration import ModelCalibration, NotCalibrated, answers_of, surety
 from router.gate import NOTHING, GateRule
 from router.records import (
     Annotated,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from router.job import Job, Task
     from router.records import Answer
 
-Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration"]
+Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration | NotCalibrated"]
 """How the scores of each (model, task) are read: with their bias removed, or as a calibration learned."""
 
 
@@ -171,8 +171,11 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
         return None
     names, multi = task.label_names, task.kind == "multi_label"
     reading = readings.get((answer.model, task.name))
+    confidence: float | None
     if isinstance(reading, ModelCalibration):
         probabilities, confidence = reading.read(answer.scores)
+    elif isinstance(reading, NotCalibrated):
+        probabilities, confidence = answer.scores.probabilities, None
     else:
         probabilities = answer.scores.probabilities
         if not multi:
@@ -198,8 +201,10 @@ def _status(work: Work, verdict: Verdict, policy: Policy, readings: Readings) ->
 def _why_escalated(work: Work, policy: Policy, readings: Readings) -> str:
     first = work.answers[0]
     verdict = read_answer(first, policy.tasks[work.record.task], readings)
-    if verdict is None or verdict.confidence is None:
+    if verdict is None:
         return f"{first.model}: {first.detail}"
+    if verdict.confidence is None:
+        return f"{first.model}: not calibrated for this task, so it is not trusted"
     threshold = _threshold(work, verdict.labels, policy)
     said = f"{first.model}: {_compared(verdict.confidence, threshold)}"
     if verdict.confidence < threshold:

@@ -63,7 +63,7 @@ def fixed_gate(min_confidence: float) -> dict[str, Any]:
 
 
 def slice_of(per: Per, route: Route, labels: tuple[str, ...]) -> str:
-    """The slice that a record is in; several labels make one together, in any order; none is the empty text."""
+    """The slice that a record is in; several labels in any order make one, and none the empty text."""
     if per == "label":
         return ", ".join(sorted(labels))
     found = {"language": route.language, "task": route.task, "domain": route.domain}[per]

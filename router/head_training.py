@@ -96,6 +96,9 @@ class Choice:
     scaled: ScaledScores
     trials: tuple[Trial, ...]
     reason: str
+    halved: npt.NDArray[np.float64]
+    """Held-back probabilities of the chosen way where it is fitted to half of the rows: what fewer rows would
+    have given. Shape (rows, labels)."""
 
 
 def choose_head(rows: TrainingRows) -> Choice:
@@ -114,21 +117,22 @@ def _choose(rows: TrainingRows) -> Choice:
     scaled = fit_scaled(rows.scores, rows.answers)
     plain = _trial("label scores", rows, _fit_plain(rows))
     trials = [plain]
-    makers: dict[str, Callable[[], Head]] = {}
+    fittings: dict[str, _Fitting] = {}
     if len(rows.answers) >= _LEAST_ROWS and len(np.unique(rows.answers)) > 1:
         for kind, strength in _kinds(rows):
             fitting = _Fitting(rows, kind, strength)
             trial = _trial(f"{kind}, C={strength:g}", rows, fitting.fold)
             trials.append(trial)
-            makers[trial.name] = fitting.whole
+            fittings[trial.name] = fitting
     best = min(trials, key=lambda trial: trial.log_loss)
-    if best is plain:
-        return Choice(plain, None, scaled, tuple(trials), _told(plain, trials[1:]))
     gains = plain.losses - best.losses
-    if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
-        return Choice(plain, None, scaled, tuple(trials), _told(plain, trials[1:]))
+    if best is plain or gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
+        halved = _trial("halves", rows, _fit_plain(rows), folds=2).held_back
+        return Choice(plain, None, scaled, tuple(trials), _told(plain, trials[1:]), halved)
     told = f"the head on {best.name} has log-loss {best.log_loss:.3f}, the label scores {plain.log_loss:.3f}"
-    return Choice(best, makers[best.name](), scaled, tuple(trials), told)
+    fitting = fittings[best.name]
+    halved = _trial("halves", rows, fitting.fold, folds=2).held_back
+    return Choice(best, fitting.whole(), scaled, tuple(trials), told, halved)
 
 
 def _told(plain: Trial, heads: list[Trial]) -> str:
@@ -154,9 +158,10 @@ def _trial(
     name: str,
     rows: TrainingRows,
     fit: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.float64]],
+    folds: int = FOLDS,
 ) -> Trial:
     number = np.arange(len(rows.answers))
-    folds = min(FOLDS, len(number))
+    folds = min(folds, len(number))
     held_back = np.zeros_like(rows.scores)
     for fold in range(folds):
         held = number % folds == fold

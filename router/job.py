@@ -288,7 +288,7 @@ class Calibration(_Strict):
     search_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(is_number)] = 120.0
     """With a target: how long to look for a better prompt, for each small model and task; 0: keep it."""
     corrections: Name | None = None
-    """Rows that people have corrected (docs/review.md): taken for the oracle's word, and not asked again."""
+    """With `oracle: gold`: rows that people have corrected (docs/review.md); they count as gold labels."""
 
 
 class Audit(_Strict):

@@ -135,7 +135,7 @@ def gate_summary(gate: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
     if not gate["certified"] or not missing:
         return dict(gate)
     note = f"{missing:,} records that the gate did not trust have no answer from the oracle"
-    return {**gate, "certified": False, "note": note}
+    return {**gate, "certified": False, "note": "; ".join(filter(None, (gate.get("note", ""), note)))}
 
 
 def _audit(tally: Tally) -> dict[str, Any]:

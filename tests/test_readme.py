@@ -12,15 +12,34 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import yaml
 
 from pipelines.runner import options_of
-from router.job import Job
+from router.job import (
+    Audit,
+    Budget,
+    Calibration,
+    Gate,
+    Input,
+    Job,
+    JournalSettings,
+    Limits,
+    LlamaCppModel,
+    OpenAIModel,
+    Output,
+    Pilot,
+    Routing,
+    Task,
+    When,
+)
 from router.job_loading import parse_job
 from router.records import Reason, Status
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "data" / "README.md", *sorted(REPOSITORY.glob("docs/*.md"))]
@@ -206,6 +225,34 @@ def test_reasons_are_those_of_the_code() -> None:
 def test_statuses_are_those_of_the_code() -> None:
     """The page of the output lists every status once, in the code's order, and no other."""
     assert listed("docs/output.md", "Statuses") == [status.value for status in Status]
+
+
+def keys_described(page: str) -> set[str]:
+    """The names in the first columns of a page's tables; `a.b` describes both a and b."""
+    cells = re.findall(r"^\| (`[^|]+`) \|", (REPOSITORY / page).read_text("utf-8"), re.MULTILINE)
+    return {name for cell in cells for code in re.findall(r"`([\w.]+)`", cell) for name in code.split(".")}
+
+
+@pytest.mark.parametrize(
+    ("page", "sections"),
+    [
+        ("docs/job-file.md", (Input, Output, Task, LlamaCppModel, OpenAIModel, Routing, When)),
+        ("docs/job-file.md", (Gate, Budget, Limits, Calibration, Pilot, Audit, JournalSettings)),
+        ("docs/gate.md", (Pilot, Audit)),
+    ],
+)
+def test_every_key_of_the_job_file_is_described(page: str, sections: tuple[type[BaseModel], ...]) -> None:
+    """No key is missing in the tables; `engine` stands above them."""
+    keys = {key for section in sections for key in section.model_fields} - {"engine"}
+
+    assert keys <= keys_described(page)
+
+
+def test_every_key_of_a_gate_with_a_target_is_described() -> None:
+    """The page of the gate has a table of all that a promise goes by."""
+    without = {"min_confidence", "label_free", "sample"}
+
+    assert {*Gate.model_fields, *Calibration.model_fields} - without <= keys_described("docs/gate.md")
 
 
 def test_sample_rows_are_described() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pyarrow.parquet as pq
 
-from router.calibration import ModelCalibration
+from router.calibration import ModelCalibration, NotCalibrated
 from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_files import remove_published
@@ -84,7 +84,11 @@ def finish_job(
     review = write_review(filesystem, folder, rows, tasks, ending.layout.multi_label)
     seconds = time.time() - ending.started
     summary = summarise(tally, read=read or 0, seconds=seconds, gate=ending.gate, large=ending.large)
-    summary["calibration"] = [_stated(reading, ending.layout) for _, reading in sorted(readings.items())]
+    summary["calibration"] = [
+        _stated(reading, ending.layout)
+        for _, reading in sorted(readings.items())
+        if not isinstance(reading, NotCalibrated)
+    ]
     manifest = {**ending.manifest, "calibration": summary["calibration"]}
     _write_json(filesystem, f"{folder}/state/manifest.json", manifest)
     write_report(filesystem, folder, summary, ending.manifest, review)

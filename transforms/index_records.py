@@ -72,6 +72,8 @@ class Sampling:
     """How many records to draw over the whole input."""
     corrections: Mapping[str, str] = field(default_factory=dict)
     """Gold labels that people have given, by record id; they take the place of the input's."""
+    gold_only: bool = False
+    """Whether the pilot is drawn from records with a gold label."""
 
 
 class IndexRecords(beam.PTransform[Any, Any]):
@@ -231,7 +233,7 @@ class _IndexDoFn(beam.DoFn):
     def _offer_pilot(self, record: Record) -> None:
         job = self._reader.job
         self._counts[_COUNTED] += 1
-        uncertain = job.routing.gate.oracle == "gold" and record.gold is None
+        uncertain = self._sampling.gold_only and record.gold is None
         corrected = self._sampling.corrections.get(record.id)
         if corrected is not None:
             record = dataclasses.replace(record, gold=corrected)

@@ -131,6 +131,7 @@ def test_a_missing_part_is_refused(path: tuple[Any, ...]) -> None:
         (("models", MODEL, "prompt", "form"), {"form": "plain", "closing": ""}),
         (("models", MODEL, "prompt", "examples"), [{"text": ""}]),
         (("models", MODEL, "curve"), {"above": 1.0, "beyond": 2.0}),
+        (("models", MODEL, "curve"), {}),
         (("models", 0, "head"), "scores"),
     ],
 )

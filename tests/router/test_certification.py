@@ -25,6 +25,11 @@ def rows(confidence: Any, wrong: Sequence[int] = (), large_wrong: Sequence[int] 
     return CertifyingRows(sure, _but(sure, wrong), None if large_wrong is None else _but(sure, large_wrong))
 
 
+def about(value: float) -> Any:
+    """A threshold, but for rounding."""
+    return pytest.approx(value)
+
+
 def _but(sure: Any, wrong: Sequence[int]) -> Any:
     right = np.ones(len(sure), bool)
     right[list(wrong)] = False
@@ -40,7 +45,7 @@ def test_the_threshold_is_that_of_the_guarantee() -> None:
     """Three differences where one is tolerated: all above the second one, .8, are trusted."""
     found = certified(rows(HUNDRED, [89, 79, 69]))
 
-    assert found == Certificate(pytest.approx(0.81), True, 100, 1, 20, 1)
+    assert found == Certificate(about(0.81), True, 100, 1, 20, 1)
 
 
 def test_of_equal_confidences_all_are_trusted_or_none() -> None:
@@ -102,22 +107,22 @@ def test_what_the_small_model_did_not_answer_is_never_trusted() -> None:
 
 def test_a_large_model_that_is_always_right_changes_little() -> None:
     """Below .51 all are wrong, and one may be: down to .5, as with an oracle that answers itself."""
-    assert certified(rows(HUNDRED, range(50), [])) == Certificate(pytest.approx(0.5), True, 100, 1, 51, 1)
-    assert certified(rows(HUNDRED, range(50))) == Certificate(pytest.approx(0.5), True, 100, 1, 51, 1)
+    assert certified(rows(HUNDRED, range(50), [])) == Certificate(about(0.5), True, 100, 1, 51, 1)
+    assert certified(rows(HUNDRED, range(50))) == Certificate(about(0.5), True, 100, 1, 51, 1)
 
 
 def test_what_the_large_model_gets_wrong_counts_too() -> None:
     """It errs at .2: the one difference that is tolerated is spent on that, so .51 is the lowest."""
     found = certified(rows(HUNDRED, range(50), [19]))
 
-    assert found == Certificate(pytest.approx(0.51), True, 100, 1, 50, 0)
+    assert found == Certificate(about(0.51), True, 100, 1, 50, 0)
 
 
 def test_an_error_of_the_large_model_is_made_good_by_a_trusted_answer() -> None:
     """It errs at 1.0, where the small model is right and trusted; then one at .5 may be wrong."""
     found = certified(rows(HUNDRED, range(50), [99]))
 
-    assert found == Certificate(pytest.approx(0.5), True, 100, 1, 51, 1)
+    assert found == Certificate(about(0.5), True, 100, 1, 51, 1)
 
 
 def test_a_large_model_that_errs_too_often_ends_the_search_at_once() -> None:
@@ -188,7 +193,7 @@ def test_slices_are_certified_apart() -> None:
     for one in (given, shuffled):
         found = certify_slices(one, 2, target=TARGET, delta=2 * DELTA, escalates=True)
         assert list(found) == ["a", "b"]
-        assert found["a"] == Certificate(pytest.approx(0.81), True, 100, 1, 20, 1)
+        assert found["a"] == Certificate(about(0.81), True, 100, 1, 20, 1)
         assert found["b"].threshold == NOTHING
 
 
@@ -198,7 +203,7 @@ def test_slices_beside_a_fallible_model() -> None:
 
     found = certify_slices(given, 2, target=TARGET, delta=2 * DELTA, escalates=True)
 
-    assert found["a"] == Certificate(pytest.approx(0.51), True, 100, 1, 50, 0)
+    assert found["a"] == Certificate(about(0.51), True, 100, 1, 50, 0)
     assert found["b"] == Certificate(NOTHING, False, 100, 1, 0, 0)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from router.assets import asset_path
+from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
-from router.job import LlamaCppModel, OpenAIModel, Task
+from router.job import Example, LlamaCppModel, OpenAIModel, Task
 from router.journal import (
     Entry,
     header,
@@ -23,6 +24,7 @@ from router.journal import (
     without_features,
     write_entry,
 )
+from router.prompts import PromptForm
 from router.records import Answer, Failure, LabelScores, Usage
 
 KEY = bytes(range(16))
@@ -122,11 +124,13 @@ def test_a_line_is_as_documented() -> None:
     }
 
 
-def local(task: dict[str, Any] | None = None, sha256: str = "00", **fields: Any) -> str:
+def local(
+    task: dict[str, Any] | None = None, sha256: str = "00", chosen: ChosenPrompt | None = None, **fields: Any
+) -> str:
     """Fingerprint of a local model."""
     entry = load_catalogue(asset_path("configs/models.yaml")).entry("")
     model = LlamaCppModel.model_validate({**LOCAL, **fields})
-    return local_fingerprint(Task.model_validate({**TASK, **(task or {})}), model, sha256, entry)
+    return local_fingerprint(Task.model_validate({**TASK, **(task or {})}), model, sha256, entry, chosen)
 
 
 def hosted(task: dict[str, Any] | None = None, **fields: Any) -> str:
@@ -145,6 +149,43 @@ def test_what_decides_a_local_answer_makes_another_fingerprint() -> None:
     assert local({"labels": [{"name": "b"}, {"name": "a"}]}) != same
     assert local({"instruction": "Say it."}) != same
     assert local({"examples": [{"text": "x", "label": "a"}]}) != same
+
+
+def test_a_chosen_prompt_makes_another_fingerprint() -> None:
+    """Its form, opening and examples, and whether labels are scored to their last token."""
+    form, shown = PromptForm("plain", "So:"), (Example(text="x", label="a"),)
+    chosen = [
+        ChosenPrompt(None, None),
+        ChosenPrompt(form, None),
+        ChosenPrompt(PromptForm("chat", "So:"), None),
+        ChosenPrompt(PromptForm("plain", "Or:"), None),
+        ChosenPrompt(None, shown),
+        ChosenPrompt(None, (*shown, *shown)),
+        ChosenPrompt(form, shown),
+        ChosenPrompt(None, None, label_tree=False),
+        ChosenPrompt(form, shown, label_tree=False),
+    ]
+
+    assert len({local(chosen=one) for one in chosen}) == len(chosen)
+
+
+def test_a_prompt_that_changes_nothing_keeps_the_fingerprint() -> None:
+    """So that answers which were given before it was chosen still count."""
+    examples = [{"text": "x", "label": "a"}]
+    shown = (Example(text="x", label="a"),)
+
+    assert local(chosen=ChosenPrompt(None, None)) == local()
+    assert local(chosen=ChosenPrompt(None, ())) == local()
+    assert local(chosen=ChosenPrompt(None, shown)) == local({"examples": examples})
+    assert local({"examples": examples}, chosen=ChosenPrompt(None, ())) == local()
+
+
+def test_a_chosen_form_counts_in_place_of_the_job_files() -> None:
+    """What a job file or a catalogue would have said plays no part any more."""
+    chosen = ChosenPrompt(PromptForm("plain", "So:"), None)
+
+    assert local(chosen=chosen, prompt={"form": "chat"}) == local(chosen=chosen)
+    assert local(chosen=chosen, prompt={"form": "chat"}, context=512) != local(chosen=chosen)
 
 
 def test_what_decides_a_hosted_answer_makes_another_fingerprint() -> None:

@@ -55,15 +55,15 @@ def test_a_useless_model_is_not_certified() -> None:
 
 
 def test_a_good_model_is_worth_more_rows() -> None:
-    """The two surest of 100 are wrong: much is kept only with rows of which 2 % may be, which 4 of 200 are.
+    """The two surest of 100 are wrong: much is kept only with rows of which 2 % may be, as 3 of 150 may.
 
-    With 100 one may be wrong and with 150 two, so that the surest alone is kept.
+    Of 100 one may be, so that the surest alone is kept, and of 75 none.
     """
     sure, agrees = [number / 100 for number in range(100)], [True] * 98 + [False] * 2
 
-    assert plan_size(sure, agrees, LARGE, 100) == SizePlan(200, 300.0, 1.0)
+    assert plan_size(sure, agrees, LARGE, 100) == SizePlan(150, 250.0, 1.0)
     assert plan_size(sure, agrees, LARGE, 100, fixed=100).kept == 0.01
-    assert plan_size(sure, agrees, LARGE, 100, fixed=150).kept == 0.01
+    assert plan_size(sure, agrees, LARGE, 100, fixed=75).kept == 0.0
 
 
 def test_a_small_job_is_not_worth_a_pilot() -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from router.gate import fixed_gate
 from router.records import Annotated, Annotation, DeadLetter, Position, Reason, Route, Status, Usage
-from router.summary import Tally, estimate_baseline, summarise, tally_annotated, tally_dead, write_money
+from router.summary import (
+    Tally,
+    estimate_baseline,
+    gate_summary,
+    summarise,
+    tally_annotated,
+    tally_dead,
+    write_money,
+)
 from tests.router.work_examples import record
 
 KEPT = Usage(10, 6, 0, 0.5, Decimal("0.001"))
@@ -153,3 +163,80 @@ def test_the_summary_of_nothing() -> None:
     assert (found["cost_usd"]["total"], found["cost_usd"]["baseline_all_llm"]) == ("0.000000", None)
     assert found["cost_usd"]["saved_fraction"] is None
     assert found["records_per_second"] == 0.0
+
+
+PROMISE: dict[str, Any] = {"threshold": 0.7, "certified": True, "target": 0.95, "delta": 0.05, "note": "fine"}
+
+
+def test_a_promise_is_kept_where_all_that_was_asked_was_answered() -> None:
+    """Kept, escalated and routed records, copies, and rows that were refused on reading."""
+    tally = tally_annotated([*ROWS, row("big", Status.ROUTED)]) + tally_dead([letter(Reason.EMPTY_TEXT)])
+
+    assert gate_summary(PROMISE, tally) == PROMISE
+
+
+@pytest.mark.parametrize("status", [Status.OVER_BUDGET, Status.LLM_UNAVAILABLE, Status.LLM_UNUSABLE])
+def test_a_doubted_record_without_the_oracles_answer_breaks_the_promise(status: Status) -> None:
+    """The certificate counted on it; the note says how many there are."""
+    found = gate_summary(PROMISE, tally_annotated([*ROWS, row("small", status), row("small", status)]))
+
+    assert found == {
+        **PROMISE,
+        "certified": False,
+        "note": "2 records that the gate did not trust have no answer from the oracle",
+    }
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.MODEL_ERROR, Reason.LLM_UNUSABLE, Reason.LLM_UNAVAILABLE, Reason.OVER_BUDGET]
+)
+def test_a_record_given_up_breaks_the_promise_too(reason: Reason) -> None:
+    """It was to be annotated, and nobody has done so."""
+    found = gate_summary(PROMISE, tally_annotated(ROWS) + tally_dead([letter(reason)]))
+
+    assert (found["certified"], found["note"][:9]) == (False, "1 records")
+
+
+def test_a_gate_that_promises_nothing_breaks_nothing() -> None:
+    """What it says stays."""
+    tally = tally_annotated([row("small", Status.OVER_BUDGET)])
+
+    assert gate_summary(fixed_gate(0.8), tally) == fixed_gate(0.8)
+    assert PROMISE["certified"] is True
+
+
+CHECKED = row("big", Status.ESCALATED, small=KEPT, big=ASKED)
+AUDITED = [replace(CHECKED, audit=agreed) for agreed in (True, False)]
+
+
+def test_audits_are_counted() -> None:
+    """Three were checked and two agreed; rows without an audit do not count."""
+    found = tally_annotated([*ROWS, *AUDITED, AUDITED[0]])
+
+    assert (found.audited, found.agreed) == (3, 2)
+    assert tally_annotated(ROWS).audited == 0
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_audits_add_up_wherever_the_records_were_written(cut: int) -> None:
+    """Like all else."""
+    rows = [*ROWS, *AUDITED]
+
+    assert tally_annotated(rows[:cut]) + tally_annotated(rows[cut:]) == tally_annotated(rows)
+
+
+def test_the_summary_tells_what_the_audits_showed() -> None:
+    """One of two agreed: from 1.3 % (1 - .975 ** .5) to 98.7 %, because two are few."""
+    terms: dict[str, Any] = {"read": 6, "seconds": 1.0, "gate": PROMISE, "large": "big"}
+    found = summarise(tally_annotated([*ROWS, *AUDITED]), **terms)
+
+    low = 1.0 - 0.975**0.5
+    assert found["audit"] == {
+        "records": 2,
+        "agreed": 1,
+        "rate": 0.5,
+        "low": pytest.approx(low),
+        "high": pytest.approx(1.0 - low),
+    }
+    assert found["gate"] == PROMISE
+    assert "audit" not in summarise(tally_annotated(ROWS), **terms)
