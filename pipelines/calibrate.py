@@ -104,7 +104,7 @@ class Calibrator:
     def _grows(  # noqa: PLR0913, PLR0917 - all of them decide
         self, now: SizePlan, before: SizePlan, used: int, trained: int, terms: Terms, available: int
     ) -> bool:
-        if self.run.plan.job.calibration.pilot.train is not None or 2 * trained > available // 2:
+        if self.run.plan.job.calibration.pilot.train is not None or not 0 < 2 * trained <= available // 2:
             return False
         # Where no pilot would pay, a larger one is tried once: the first is small.
         hopeless = now.certify == 0 and trained == self._first_size(available, terms.records)
