@@ -52,7 +52,7 @@ def test_a_plan_has_all_that_the_pipeline_needs(ready: World) -> None:
 
 def test_preparing_writes_nothing(ready: World) -> None:
     """`check` does it too."""
-    before = {*files_in(ready.folder), "job.yaml", "model.gguf"}
+    before = {*files_in(ready.folder), "job.yaml", "small.gguf", "large.gguf"}
 
     prepare(ready.job(), workers=1)
 
@@ -145,8 +145,9 @@ def test_the_manifest_says_what_was_used(ready: World) -> None:
     """The job, the models' digests, the versions."""
     manifest = prepare(ready.job(), workers=1, limit=2).ending.manifest
 
-    digest = hashlib.sha256(b"GGUF" + bytes(64)).hexdigest()
-    assert manifest["models"] == {"small": {"sha256": digest}, "large": {"sha256": digest}}
+    files = {name: (ready.folder / f"{name}.gguf").read_bytes() for name in ("small", "large")}
+    digests = {name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    assert manifest["models"] == digests
     assert (manifest["job"]["name"], manifest["limit"]) == ("test", 2)
     assert manifest["versions"]["apache-beam"].startswith("2.")
 
@@ -159,7 +160,7 @@ def grow(world: World) -> None:
 
 def change_model(world: World) -> None:
     """Put another model in the place of the file."""
-    (world.folder / "model.gguf").write_bytes(b"GGUF" + bytes(65))
+    (world.folder / "small.gguf").write_bytes(b"GGUF" + bytes(65))
 
 
 @pytest.mark.parametrize("change", [grow, change_model])

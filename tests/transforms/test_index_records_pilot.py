@@ -30,12 +30,13 @@ def pilot_of(job: Job, folder: pathlib.Path, size: int, **settings: Any) -> Pilo
     """Draw a pilot from the job's input, and take it from the file that a run leaves."""
     reader, splits = reader_of(job, **settings)
     target = folder / "state" / "pilot.jsonl"
+    sampling = Sampling(0, pilot=size, gold_only=job.routing.gate.oracle == "gold")
     with local_pipeline() as pipeline:
         index = (
             pipeline
             | beam.Create(splits)
             | beam.Reshuffle()
-            | "Index" >> IndexRecords(reader, Sampling(0, pilot=size), str(folder), infer_types=False)
+            | "Index" >> IndexRecords(reader, sampling, str(folder), infer_types=False)
         )
         start = pipeline | "Start" >> beam.Create([None])
         _ = start | beam.Map(save_pilot, pvalue.AsList(index.pilot), str(target))
