@@ -162,10 +162,10 @@ def test_gold_labels_as_the_oracle(world: World) -> None:
 
 def test_a_gold_label_that_is_none_is_refused(world: World) -> None:
     """A typo in the column would count as a disagreement."""
-    world.write_lines([{**row, "truth": "positve"} for row in rows(100)])
+    world.write_lines([{**row, "truth": "joyful"} for row in rows(100)])
     source = {**world.job().input.model_dump(), "gold": "truth"}
 
-    with pytest.raises(ValueError, match="'positve' is not a label of task 'sentiment'"):
+    with pytest.raises(ValueError, match="'joyful' is not a label of task 'sentiment'"):
         world.run(input=source, **target_job(gate={"oracle": "gold"}))
 
 
