@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipelines.pilot_run import PilotRun, Prompts
     from router.pilot import Pilot
-    from router.records import Answer, Work
+    from router.records import Answer, LabelScores, Work
 
 _MOST = 16_000
 """Records that are drawn at most; how many of them are asked about is settled step by step."""
@@ -152,6 +152,15 @@ class Calibrator:
         if work.route.model == self.run.plan.job.routing.escalate_to:
             return None
         return self.answer(work.route.model, work)
+
+    def scored(self, works: Sequence[Work]) -> dict[tuple[str, str], list[tuple[int, LabelScores]]]:
+        """Places of works and the scores that the models they are routed to gave, by model and task."""
+        found: dict[tuple[str, str], list[tuple[int, LabelScores]]] = defaultdict(list)
+        for place, work in enumerate(works):
+            answer = self.small_answer(work)
+            if answer is not None and answer.scores is not None:
+                found[work.route.model, work.record.task].append((place, answer.scores))
+        return found
 
     def large_labels(self, work: Work) -> frozenset[str] | None:
         """What the record gets if it is escalated."""

@@ -22,7 +22,7 @@ from router.calibration import NotCalibrated
 from router.certification import certify, certify_slices
 from router.decide import Policy
 from router.drift import SAMPLE, Drift, compare_confidences
-from router.gate import NOTHING, GateRule, fixed_gate
+from router.gate import NOTHING, GateRule, fixed_gate, stated_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,7 +87,7 @@ def reused_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None
     if plan.job.routing.gate.target is not None:
         gate = plan.job.routing.gate
         stated |= {**found.terms, "target": gate.target, "delta": gate.delta}
-        stated["threshold"] = None if rule.threshold == NOTHING else rule.threshold
+        stated["threshold"] = stated_threshold(rule.threshold)
     stated |= {"certified": False, "note": note}
     return _with(plan, StoredCalibration(replace(found, rule=rule), {}, {}), stated)
 

@@ -84,7 +84,7 @@ def _gate(
     if gate.per is not None:
         found = certify_slices(
             rows,
-            count_slices(calibrator.run.plan.job, pilot),
+            count_slices(job, pilot),
             target=target,
             delta=delta,
             escalates=escalates,
@@ -116,21 +116,13 @@ def count_slices(job: Job, pilot: Pilot) -> int:
 
 def read_works(calibrator: Calibrator, models: Sequence[ModelCalibration], works: Sequence[Work]) -> Read:
     """How the small models' answers to records read; they have been asked."""
-    confidence, labels = [-1.0] * len(works), [None] * len(works)
-    read = Read(confidence, labels)  # type: ignore[arg-type]  # filled below
+    read = Read([-1.0] * len(works), [None] * len(works))
+    scored = calibrator.scored(works)
     for model in models:
-        task = calibrator.run.plan.task(model.task)
-        at = [
-            number
-            for number, work in enumerate(works)
-            if (work.route.model, work.record.task) == (model.model, model.task)
-            and (answer := calibrator.small_answer(work)) is not None
-            and answer.scores is not None
-        ]
-        given = [calibrator.small_answer(works[number]) for number in at]
-        scores = [answer.scores for answer in given if answer is not None and answer.scores is not None]
-        if not scores:
+        if (model.model, model.task) not in scored:
             continue
+        task = calibrator.run.plan.task(model.task)
+        at, scores = zip(*scored[model.model, model.task], strict=True)
         multi = task.kind == "multi_label"
         features = stacked_features(scores) if model.head is not None else None
         seen = model.probabilities(np.stack([one.probabilities for one in scores]), features)

@@ -42,15 +42,7 @@ def run_job(
     could not end, and what `prepare` and `claim_output` raise before it begins.
     """
     options = options_of(beam_options)
-    local = is_local(options)
-    workers = local_workers(options)
-    if job.budget is not None and not local:
-        workers = sharers(options, job)
-        say(
-            console,
-            f"budget: {workers} workers get an equal part of it each (docs/budget.md says what that means)",
-        )
-    plan = prepare(job, workers=workers, limit=limit, local=local)
+    plan = _prepared(job, options, limit, console)
     output = plan.ending.output
     with output_lock(output) as lock:
         claim = claim_output(output, plan.ending.manifest, fresh=fresh)
@@ -61,6 +53,18 @@ def run_job(
             say(console, line)
         _run(plan, options, console, lock)
     return _show(job, output, console)
+
+
+def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Console) -> Plan:
+    """The plan for as many workers as the options give."""
+    local, workers = is_local(options), local_workers(options)
+    if job.budget is not None and not local:
+        workers = sharers(options, job)
+        say(
+            console,
+            f"budget: {workers} workers get an equal part of it each (docs/budget.md says what that means)",
+        )
+    return prepare(job, workers=workers, limit=limit, local=local)
 
 
 def calibrate_first(plan: Plan, options: PipelineOptions, console: Console) -> Plan:
@@ -110,8 +114,7 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, console: Console) ->
     if job.calibration.artefact is not None:
         raise ValueError("calibration.artefact: leave it out to calibrate anew; `run` uses it as it is")
     options = options_of(beam_options)
-    local = is_local(options)
-    plan = prepare(job, workers=local_workers(options) if local else sharers(options, job), local=local)
+    plan = _prepared(job, options, None, console)
     with output_lock(plan.ending.output) as lock:
         claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
         for line in claim.lines:

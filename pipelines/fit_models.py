@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pipelines.calibrate import Calibrator
     from pipelines.pilot_run import Prompts
+    from router.head import Head
     from router.job import Job, Task
     from router.pilot import Pilot
     from router.records import LabelScores, Work
@@ -126,34 +127,41 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
     models, reports = [], []
     confidence, agrees = np.full(len(rows), -1.0), np.zeros(len(rows), bool)
     halved, halved_agrees = confidence.copy(), agrees.copy()
-    place = {id(work): number for number, work in enumerate(rows)}
-    for (name, task_name), group in sorted(_groups(calibrator, rows).items()):
+    scored = calibrator.scored(rows)
+    for name, task_name in sorted(_groups(calibrator, rows)):
         task = calibrator.run.plan.task(task_name)
         chosen = prompts.get(name, {}).get(task_name, _unchanged(task))
         answered = [
-            (work, answer.scores)
-            for work in group
-            if (answer := calibrator.small_answer(work)) is not None
-            and answer.scores is not None
-            and calibrator.oracle_labels(work) is not None
+            _Answered(place, one, words)
+            for place, one in scored.get((name, task_name), ())
+            if (words := calibrator.oracle_labels(rows[place])) is not None
         ]
-        fit = _fit(calibrator, task, answered)
+        fit = _fit(task, answered)
         model = ModelCalibration(
             name, task_name, prints[name][task_name], chosen, fit.scaled, fit.head, fit.curve, len(answered)
         )
         models.append(model)
         reports.append(ModelReport(fit.reason, fit.trials, ()))
-        at = [place[id(work)] for work, _ in answered]
+        at = [one.place for one in answered]
         confidence[at], agrees[at] = model.curve(fit.sure), fit.right
         halved[at], halved_agrees[at] = model.curve(fit.halved_sure), fit.halved_right
     return Fitted(tuple(models), tuple(reports), prompts, confidence, agrees, halved, halved_agrees)
 
 
 @dataclass(frozen=True, eq=False)
+class _Answered:
+    """A row that the small model and the oracle have answered."""
+
+    place: int
+    scores: LabelScores
+    oracle: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
 class _Fit:
-    scaled: Any
-    head: Any
-    curve: Any
+    scaled: ScaledScores | None
+    head: Head | None
+    curve: ConfidenceCurve
     reason: str
     trials: Mapping[str, float]
     sure: npt.NDArray[np.float64]
@@ -162,32 +170,30 @@ class _Fit:
     halved_right: npt.NDArray[np.bool_]
 
 
-def _fit(calibrator: Calibrator, task: Task, answered: Sequence[tuple[Work, LabelScores]]) -> _Fit:
+def _fit(task: Task, answered: Sequence[_Answered]) -> _Fit:
     multi = task.kind == "multi_label"
-    words = [calibrator.oracle_labels(work) for work, _ in answered]
-    scores = np.array([one.probabilities for _, one in answered]).reshape(len(answered), len(task.labels))
-    if not words:
+    if not answered:
         # Nothing was learned, so nothing is assumed of the model.
         scaled = None if multi else ScaledScores((1.0 / len(task.labels),) * len(task.labels), 1.0)
         none, no = np.empty(0), np.empty(0, bool)
         return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, none, no, none, no)
+    words = [one.oracle for one in answered]
+    scores = np.stack([one.scores.probabilities for one in answered])
     if multi:
-        scaled, head, reason, trials, seen = None, None, "multi_label: the scores as they are", {}, scores
-        halved = scores
-    else:
-        features = stacked_features([one for _, one in answered])
-        labels = [task.label_names.index(next(iter(word))) for word in words if word]
-        choice = choose_head(TrainingRows(scores, features, np.array(labels, np.int64)))
-        scaled, head, reason = choice.scaled, choice.head, choice.reason
-        trials = {trial.name: trial.log_loss for trial in choice.trials}
-        seen, halved = choice.chosen.held_back, choice.halved
-    sure, right = _judged(seen, words, task)
-    curve = fit_confidence(sure, right)
-    return _Fit(scaled, head, curve, reason, trials, sure, right, *_judged(halved, words, task))
+        sure, right = _judged(scores, words, task)
+        curve, reason = fit_confidence(sure, right), "multi_label: the scores as they are"
+        return _Fit(None, None, curve, reason, {}, sure, right, sure, right)
+    features = stacked_features([one.scores for one in answered])
+    labels = [task.label_names.index(next(iter(word))) for word in words]
+    choice = choose_head(TrainingRows(scores, features, np.array(labels, np.int64)))
+    trials = {trial.name: trial.log_loss for trial in choice.trials}
+    sure, right = _judged(choice.chosen.held_back, words, task)
+    curve, halved = fit_confidence(sure, right), _judged(choice.halved, words, task)
+    return _Fit(choice.scaled, choice.head, curve, choice.reason, trials, sure, right, *halved)
 
 
 def _judged(
-    seen: npt.NDArray[np.float64], words: Sequence[frozenset[str] | None], task: Task
+    seen: npt.NDArray[np.float64], words: Sequence[frozenset[str]], task: Task
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """How sure the answers look, and whether they are the oracle's."""
     multi = task.kind == "multi_label"

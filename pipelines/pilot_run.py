@@ -18,7 +18,7 @@ from router.identity import text_key
 from router.pilot import Pilot, read_pilot
 from transforms.ask_pilot import AskModels, save_pilot
 from transforms.index_records import IndexRecords, Sampling
-from transforms.journal import Journal
+from transforms.journal import Journal, JournalOf
 from transforms.read_corrections import read_corrections
 
 if TYPE_CHECKING:
@@ -88,38 +88,28 @@ class PilotRun:
         opening = replace(self.plan.opening, prompts=prompts, features=True)
         models = open_models(opening)
         wanted = {name: works for name, works in asked.items() if works}
-        with contextlib.ExitStack() as stack:
-            journals = {
-                name: stack.enter_context(contextlib.closing(Journal(models.journals[name])))
-                for name in wanted
-            }
-            found, missing = _find(wanted, journals)
+        found, missing = _find(wanted, models.journals)
         if not missing:
             return found
         run_pipeline(lambda pipeline: pipeline | AskModels(models.handlers, missing), self.options)
-        with contextlib.ExitStack() as stack:
-            journals = {
-                name: stack.enter_context(contextlib.closing(Journal(models.journals[name])))
-                for name in missing
-            }
-            return found | _find(missing, journals)[0]
+        return found | _find(missing, models.journals)[0]
 
 
 def _find(
-    asked: Mapping[str, Sequence[Work]], journals: Mapping[str, Journal]
+    asked: Mapping[str, Sequence[Work]], journals: Mapping[str, JournalOf]
 ) -> tuple[dict[tuple[str, bytes], Answer], dict[str, list[Work]]]:
+    """Answers that the journals hold, and the works, one of each text, to which they hold none."""
     found: dict[tuple[str, bytes], Answer] = {}
     missing: dict[str, list[Work]] = defaultdict(list)
     for name, works in asked.items():
-        seen: set[bytes] = set()
+        by_key: dict[bytes, Work] = {}
         for work in works:
-            key = text_key(work.record.text, work.record.task)
-            if key in seen:
-                continue
-            seen.add(key)
-            answer = journals[name].find(work.record.task, key)
-            if answer is None:
-                missing[name].append(work)
-            else:
-                found[name, key] = answer
+            by_key.setdefault(text_key(work.record.text, work.record.task), work)
+        with contextlib.closing(Journal(journals[name])) as journal:
+            for key, work in by_key.items():
+                answer = journal.find(work.record.task, key)
+                if answer is None:
+                    missing[name].append(work)
+                else:
+                    found[name, key] = answer
     return found, missing

@@ -20,12 +20,12 @@ from router.assets import asset_path
 from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
-from router.job import OpenAIModel
+from router.job import LlamaCppModel, OpenAIModel
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.prices import hosted_price, load_price_table, local_price
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
-from transforms.journal import JournalOf, JournalPlace
+from transforms.journal import JournalOf, JournalPlace, Tier
 from transforms.journal_files import can_append
 from transforms.journal_scan import paid_calls
 from transforms.llm_access import preflight
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from apache_beam.ml.inference.base import ModelHandler
 
     from router.calibration import ChosenPrompt
-    from router.job import Job, LlamaCppModel
+    from router.job import Job
     from router.records import Work
     from transforms.reading import Split
 
@@ -129,10 +129,10 @@ class Opening:
 class Models:
     """The models that the routing names: how to ask them, and what says that they are the same as before."""
 
-    handlers: dict[str, ModelHandler[Work, Work, Any]]
-    digests: dict[str, str]
+    handlers: Mapping[str, ModelHandler[Work, Work, Any]]
+    digests: Mapping[str, str]
     """SHA-256 of the local ones' files."""
-    journals: dict[str, JournalOf]
+    journals: Mapping[str, JournalOf]
     """Where their answers are, with what decides them."""
 
     @property
@@ -142,64 +142,64 @@ class Models:
 
 
 def open_models(opening: Opening) -> Models:
-    """Find files, prices and keys of the models."""
+    """Find files, prices and keys of the models; files whose digests are known are not looked at again."""
     job = opening.job
-    place = JournalPlace(
-        opening.journal, job.journal.flush_records, job.journal.flush_seconds, opening.features
-    )
-    names = used_models(job)
-    hosted = sum(isinstance(job.models[name], OpenAIModel) for name in names)
-    budget = None
-    if job.budget is not None:
-        budget = _share(job.budget.max_usd, opening.journal, hosted * opening.workers, opening.ledger)
-    found = Models({}, dict(opening.digests), {})
-    for name in names:
-        model = job.models[name]
-        if isinstance(model, OpenAIModel):
-            _open_hosted(name, model, opening, place, budget, found)
-        else:
-            _open_local(name, model, opening, place, found)
+    used = {name: job.models[name] for name in used_models(job)}
+    hosted = {name: model for name, model in used.items() if isinstance(model, OpenAIModel)}
+    local = {name: model for name, model in used.items() if isinstance(model, LlamaCppModel)}
+    digests = {
+        name: opening.digests.get(name) or file_digest(fetch_model(name, model))
+        for name, model in local.items()
+    }
+    handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
+    journals: dict[str, JournalOf] = {}
+    tasks = {task.name: task for task in job.tasks}
+    budget = _budget(opening, len(hosted))
+    for name, large in hosted.items():
+        preflight(large)
+        journals[name] = _journal_of(opening, "llm", name, _hosted_prints(large, job))
+        price = hosted_price(large)
+        handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
+    table = load_price_table(asset_path("configs/prices.yaml"))
+    prints = _local_prints(opening, local, digests)
+    for name, model in local.items():
+        threads = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
+        usd = local_price(model, threads, table)
+        wanted = LocalModel(name, model, threads, usd, opening.prompts.get(name, {}))
+        journals[name] = _journal_of(opening, "slm", name, prints[name])
+        handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])
+    return Models({name: handlers[name] for name in used}, digests, {name: journals[name] for name in used})
+
+
+def _journal_of(opening: Opening, tier: Tier, name: str, prints: Mapping[str, str]) -> JournalOf:
+    settings = opening.job.journal
+    place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds, opening.features)
+    return JournalOf(place, tier, name, prints)
+
+
+def _hosted_prints(model: OpenAIModel, job: Job) -> dict[str, str]:
+    return {task.name: hosted_fingerprint(task, model) for task in job.tasks}
+
+
+def _local_prints(
+    opening: Opening, models: Mapping[str, LlamaCppModel], digests: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    catalogue = load_catalogue(asset_path("configs/models.yaml"))
+    found: dict[str, dict[str, str]] = {}
+    for name, model in models.items():
+        entry, prompts = catalogue.entry(model.source), opening.prompts.get(name, {})
+        found[name] = {
+            task.name: local_fingerprint(task, model, digests[name], entry, prompts.get(task.name))
+            for task in opening.job.tasks
+        }
     return found
 
 
-def _open_hosted(  # noqa: PLR0913, PLR0917 - the model and what surrounds it
-    name: str,
-    model: OpenAIModel,
-    opening: Opening,
-    place: JournalPlace,
-    budget: BudgetShare | None,
-    found: Models,
-) -> None:
-    preflight(model)
-    tasks = {task.name: task for task in opening.job.tasks}
-    prints = {task: hosted_fingerprint(tasks[task], model) for task in tasks}
-    of = JournalOf(place, "llm", name, prints)
-    handler = OpenAICompatibleModelHandler(name, model, hosted_price(model), tasks, budget, of)
-    _add(found, name, handler, of)
-
-
-def _open_local(
-    name: str, model: LlamaCppModel, opening: Opening, place: JournalPlace, found: Models
-) -> None:
-    tasks = {task.name: task for task in opening.job.tasks}
-    path = fetch_model(name, model)
-    digest = found.digests.get(name) or file_digest(path)
-    entry = load_catalogue(asset_path("configs/models.yaml")).entry(model.source)
-    prompts = opening.prompts.get(name, {})
-    prints = {task: local_fingerprint(tasks[task], model, digest, entry, prompts.get(task)) for task in tasks}
-    used = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
-    price = local_price(model, used, load_price_table(asset_path("configs/prices.yaml")))
-    of = JournalOf(place, "slm", name, prints)
-    handler = LlamaCppModelHandler(LocalModel(name, model, used, price, prompts), tasks, of)
-    _add(found, name, handler, of, digest)
-
-
-def _add(
-    found: Models, name: str, handler: ModelHandler[Work, Work, Any], of: JournalOf, digest: str | None = None
-) -> None:
-    found.handlers[name], found.journals[name] = handler, of
-    if digest is not None:
-        found.digests[name] = digest
+def _budget(opening: Opening, hosted: int) -> BudgetShare | None:
+    """What each worker process may spend on so many hosted models."""
+    if opening.job.budget is None:
+        return None
+    return _share(opening.job.budget.max_usd, opening.journal, hosted * opening.workers, opening.ledger)
 
 
 def _share(limit: Decimal, journal: str, sharers: int, ledger: str | None) -> BudgetShare | None:

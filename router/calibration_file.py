@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 from router.calibration import ChosenPrompt, ModelCalibration
 from router.certification import Certificate, Certification, CertifyingRows
 from router.confidence import ConfidenceCurve
-from router.gate import NOTHING, GateRule
+from router.gate import NOTHING, GateRule, stated_threshold
 from router.gate_calibration import GateCalibration, ModelReport
 from router.head import Head
 from router.head_training import ScaledScores
@@ -41,9 +41,9 @@ def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
         "sizes": dict(found.sizes),
         "gate": {
             **asdict(found.rule),
-            "threshold": _number(found.rule.threshold),
-            "slices": {name: _number(one) for name, one in found.rule.slices.items()},
-            "least_gain": _number(found.rule.least_gain),
+            "threshold": stated_threshold(found.rule.threshold),
+            "slices": {name: stated_threshold(one) for name, one in found.rule.slices.items()},
+            "least_gain": stated_threshold(found.rule.least_gain),
         },
         "certification": {
             "whole": None if found.certification.whole is None else found.certification.whole.stated(),
@@ -94,10 +94,6 @@ def _read_rows(value: Mapping[str, Any]) -> CertifyingRows:
         None if large is None else np.array(large, bool),
         tuple(value["slices"]),
     )
-
-
-def _number(threshold: float) -> float | None:
-    return None if threshold == NOTHING else threshold
 
 
 def _threshold(number: float | None) -> float:

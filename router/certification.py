@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from router.gate import NOTHING
+from router.gate import NOTHING, stated_threshold
 from router.guarantee import Population, broken_at_most, certify_threshold, tolerated_errors
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Certificate:
     def stated(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "threshold": None if self.threshold == NOTHING else self.threshold,
+            "threshold": stated_threshold(self.threshold),
             "certified": self.certified,
             "rows": self.rows,
             "tolerated": self.tolerated,

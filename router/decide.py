@@ -115,8 +115,8 @@ _NOT_WORTH = "not asked: other records gain more for what budget.max_usd allows"
 
 
 def _finished(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> Annotated:
-    found = _annotate(work, verdict, work.answers[-1], *_status(work, verdict, policy, readings))
     overruled = _overruled(work, policy, readings)
+    found = _annotate(work, verdict, work.answers[-1], *_status(work, verdict, policy, overruled))
     if overruled is None or not _audited(work, overruled, policy):
         return replace(found, overruled=overruled)
     return replace(found, overruled=overruled, audit=set(overruled.labels) == set(verdict.labels))
@@ -186,10 +186,10 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
     return Verdict(labels, confidence, tuple((names[i], float(probabilities[i])) for i in order))
 
 
-def _status(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> tuple[Status, str]:
+def _status(work: Work, verdict: Verdict, policy: Policy, overruled: Opinion | None) -> tuple[Status, str]:
     rule = work.route.rule
     if len(work.answers) > 1:
-        return Status.ESCALATED, _why_escalated(work, policy, readings)
+        return Status.ESCALATED, _why_escalated(work, policy, overruled)
     if verdict.confidence is None or work.answers[0].model == policy.escalate_to:
         return (Status.ROUTED, f"rule {rule}") if rule is not None else (Status.KEPT, "default model")
     reason = _compared(verdict.confidence, _threshold(work, verdict.labels, policy))
@@ -198,16 +198,15 @@ def _status(work: Work, verdict: Verdict, policy: Policy, readings: Readings) ->
     return (Status.ROUTED, f"rule {rule}; {reason}") if rule is not None else (Status.KEPT, reason)
 
 
-def _why_escalated(work: Work, policy: Policy, readings: Readings) -> str:
+def _why_escalated(work: Work, policy: Policy, small: Opinion | None) -> str:
     first = work.answers[0]
-    verdict = read_answer(first, policy.tasks[work.record.task], readings)
-    if verdict is None:
+    if small is None:
         return f"{first.model}: {first.detail}"
-    if verdict.confidence is None:
+    if small.confidence is None:
         return f"{first.model}: not calibrated for this task, so it is not trusted"
-    threshold = _threshold(work, verdict.labels, policy)
-    said = f"{first.model}: {_compared(verdict.confidence, threshold)}"
-    if verdict.confidence < threshold:
+    threshold = _threshold(work, small.labels, policy)
+    said = f"{first.model}: {_compared(small.confidence, threshold)}"
+    if small.confidence < threshold:
         return said
     return f"{said}; {'asked for the pilot' if _in_pilot(work, policy) else 'asked to audit it'}"
 

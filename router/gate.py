@@ -57,6 +57,11 @@ class GateRule:
         return int.from_bytes(digest.digest(), "big") < self.audit * 2.0 ** (8 * _DIGEST_BYTES)
 
 
+def stated_threshold(threshold: float) -> float | None:
+    """A threshold as a JSON value, which has no infinity: None for `NOTHING`."""
+    return None if threshold == NOTHING else threshold
+
+
 def fixed_gate(min_confidence: float) -> dict[str, Any]:
     """A gate that promises nothing, as the summary states it."""
     return {"threshold": min_confidence, "certified": False, "target": None, "delta": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from router.gate import NOTHING
+from router.gate import stated_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ class GateCalibration:
         """The block `gate` of the summary."""
         whole = self.certification.whole
         shown: dict[str, Any] = {
-            "threshold": None if self.rule.threshold == NOTHING else self.rule.threshold,
+            "threshold": stated_threshold(self.rule.threshold),
             "certified": self.certification.certified,
             **self.terms,
             "pilot": dict(self.sizes),

@@ -119,11 +119,13 @@ def _choose(rows: TrainingRows) -> Choice:
     trials = [plain]
     fittings: dict[str, _Fitting] = {}
     if len(rows.answers) >= _LEAST_ROWS and len(np.unique(rows.answers)) > 1:
-        for kind, strength in _kinds(rows):
-            fitting = _Fitting(rows, kind, strength)
-            trial = _trial(f"{kind}, C={strength:g}", rows, fitting.fold)
-            trials.append(trial)
-            fittings[trial.name] = fitting
+        for kind, strengths in _kinds(rows):
+            prepared = _Prepared(rows, kind)
+            for strength in strengths:
+                fitting = _Fitting(prepared, strength)
+                trial = _trial(f"{kind}, C={strength:g}", rows, fitting.fold)
+                trials.append(trial)
+                fittings[trial.name] = fitting
     best = min(trials, key=lambda trial: trial.log_loss)
     gains = plain.losses - best.losses
     if best is plain or gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
@@ -145,13 +147,11 @@ def _told(plain: Trial, heads: list[Trial]) -> str:
     )
 
 
-def _kinds(rows: TrainingRows) -> Iterator[tuple[Inputs, float]]:
+def _kinds(rows: TrainingRows) -> Iterator[tuple[Inputs, tuple[float, ...]]]:
     many = rows.scores.shape[1] > _MANY_LABELS
-    for strength in _FEW_STRENGTHS if many else _SCORE_STRENGTHS:
-        yield "scores", strength
+    yield "scores", _FEW_STRENGTHS if many else _SCORE_STRENGTHS
     if rows.features is not None:
-        for strength in _FEW_STRENGTHS if many else _FEATURE_STRENGTHS:
-            yield "features", strength
+        yield "features", _FEW_STRENGTHS if many else _FEATURE_STRENGTHS
 
 
 def _trial(
@@ -195,37 +195,45 @@ def fit_scaled(scores: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]) 
     return ScaledScores(mean, math.exp(float(found.x)))
 
 
+class _Prepared:
+    """The inputs of heads of one kind, which are the same for every strength."""
+
+    def __init__(self, rows: TrainingRows, kind: Inputs) -> None:
+        self.kind, self.answers, self.labels = kind, rows.answers, rows.scores.shape[1]
+        inputs = head_inputs(kind, rows.scores, rows.features)
+        self.center = inputs.mean(axis=0)
+        centered = inputs - self.center
+        self.rotation = _rotation(centered, self.labels) if kind == "features" else None
+        self.inputs = centered if self.rotation is None else centered @ self.rotation
+
+
 class _Fitting:
     """Heads of one kind and strength: on some of the rows, or on all."""
 
-    def __init__(self, rows: TrainingRows, kind: Inputs, strength: float) -> None:
-        self._rows, self._kind, self._strength = rows, kind, strength
-        inputs = head_inputs(kind, rows.scores, rows.features)
-        self._center = inputs.mean(axis=0)
-        centered = inputs - self._center
-        self._rotation = _rotation(centered, rows.scores.shape[1]) if kind == "features" else None
-        self._inputs = centered if self._rotation is None else centered @ self._rotation
+    def __init__(self, prepared: _Prepared, strength: float) -> None:
+        self._prepared, self._strength = prepared, strength
 
     def fold(self, use: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         weights, intercept = self._fit(use)
-        return softmax(self._inputs[~use] @ weights.T + intercept)
+        return softmax(self._prepared.inputs[~use] @ weights.T + intercept)
 
     def whole(self) -> Head:
-        weights, intercept = self._fit(np.ones(len(self._rows.answers), dtype=bool))
-        turned = weights if self._rotation is None else weights @ self._rotation.T
-        return Head(self._kind, self._center, turned, intercept)
+        of = self._prepared
+        weights, intercept = self._fit(np.ones(len(of.answers), dtype=bool))
+        turned = weights if of.rotation is None else weights @ of.rotation.T
+        return Head(of.kind, of.center, turned, intercept)
 
     def _fit(self, use: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        labels = self._rows.scores.shape[1]
-        weights = np.zeros((labels, self._inputs.shape[1]))
+        inputs, labels = self._prepared.inputs[use], self._prepared.labels
+        weights = np.zeros((labels, inputs.shape[1]))
         intercept = np.full(labels, -np.inf)
-        answers = self._rows.answers[use]
+        answers = self._prepared.answers[use]
         seen = np.unique(answers)
         if len(seen) == 1:
             intercept[seen] = 0.0
             return weights, intercept
         model = LogisticRegression(C=self._strength, tol=1e-3, max_iter=300)
-        model.fit(self._inputs[use], answers)
+        model.fit(inputs, answers)
         if len(seen) == 2:  # noqa: PLR2004 - scikit-learn then gives the weights of the second label only
             weights[seen[1]], intercept[seen] = model.coef_[0], (0.0, float(model.intercept_[0]))
         else:
