@@ -11,7 +11,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
+
+import grpc
 
 from transforms.call_pool import finish_calls
 from transforms.journal import flush_all
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 _CALL_SECONDS = 2.5
 _KEEP_SECONDS = 3.5
+_TORN_SECONDS = 6.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,8 +64,12 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
     def on_thread_error(arguments: Any) -> None:  # noqa: ANN401 - threading's own record
         if "Worker subprocess exited" in str(arguments.exc_value):
             end(f"a worker process died, killed or out of memory ({arguments.exc_value})")
-        else:
-            hook(arguments)
+            return
+        if isinstance(arguments.exc_value, grpc.RpcError):
+            # A killed worker tears the streams that Beam reads it by, often before its end is noticed: the
+            # thread, which is over in any case, waits for the line that tells the cause.
+            time.sleep(_TORN_SECONDS)
+        hook(arguments)
 
     before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     hook, threading.excepthook = threading.excepthook, on_thread_error

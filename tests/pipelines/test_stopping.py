@@ -139,11 +139,50 @@ def test_killed_again_and_again(job: pathlib.Path, server: FakeLlmServer) -> Non
         if whom == "worker":
             assert running.returncode == 1
             assert "a worker process died" in said
+            assert "Traceback" not in said
             assert said.endswith("the same command continues; with --fresh it starts over\n")
         wait_until(lambda workers=workers: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers))  # type: ignore[misc]
 
     assert server.billed < ROWS + in_flight
     check(finish(job, *TWO_PROCESSES), server, in_flight)
+
+
+TORN_STREAM = """
+import sys, threading, time
+import grpc
+from pipelines.stopping import ending_at_once
+
+def torn():
+    raise grpc.RpcError
+
+def killed():
+    time.sleep(0.3)
+    raise RuntimeError("Worker subprocess exited with return code -9")
+
+dying = [torn, killed] if sys.argv[1] == "killed" else [torn]
+with ending_at_once(lambda why: print(why, file=sys.stderr), lambda: None, 1):
+    threads = [threading.Thread(target=target) for target in dying]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+@pytest.mark.parametrize("worker", ["killed", "alive"])
+def test_a_torn_stream_is_told_only_where_no_worker_died(worker: str) -> None:
+    """A killed worker's streams break first, and their traceback would stand before the line that helps."""
+    command = [sys.executable, "-c", TORN_STREAM, worker]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    if worker == "killed":
+        assert ended.returncode == 1
+        assert ended.stderr == (
+            "a worker process died, killed or out of memory (Worker subprocess exited with return code -9)\n"
+        )
+    else:
+        assert ended.returncode == 0
+        assert ended.stderr.endswith("grpc.RpcError\n")
 
 
 def test_a_second_run_beside_the_first_is_refused(job: pathlib.Path, server: FakeLlmServer) -> None:
