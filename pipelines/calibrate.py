@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MOST = 16_000
 """Records that are drawn at most; how many of them are asked about is settled step by step."""
-_FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 40, 100, 400
+_FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 40, 100, 800
 """Training begins with a fortieth of the records, within these bounds."""
 
 

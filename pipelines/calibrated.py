@@ -23,6 +23,7 @@ from router.certification import certify, certify_slices
 from router.decide import Policy
 from router.drift import SAMPLE, Drift, compare_confidences
 from router.gate import NOTHING, GateRule, fixed_gate, stated_threshold
+from router.head import looks_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -139,8 +140,13 @@ def _promise(stored: StoredCalibration) -> str:
 def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> Plan:
     found = stored.calibration
     prompts = chosen_prompts(found.models)
-    features = any(one.head is not None and one.head.inputs == "features" for one in found.models)
-    opening = replace(plan.opening, prompts=prompts, features=features)
+    heads = [one.head.inputs for one in found.models if one.head is not None]
+    opening = replace(
+        plan.opening,
+        prompts=prompts,
+        features=any(looks_at(inputs, "features") for inputs in heads),
+        embedding=any(looks_at(inputs, "embedding") for inputs in heads),
+    )
     models = open_models(opening)
     check_fingerprints(found.models, models.fingerprints)
     manifest = {**plan.ending.manifest, "answers": models.fingerprints}

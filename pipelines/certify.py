@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from router.calibration import answers_of, stacked_features, surety
+from router.calibration import answers_of, surety
 from router.certification import Certificate, Certification, CertifyingRows, certify, certify_slices
 from router.evaluation import calibration_error, reliability, share
+from router.evidence import gather
 from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
 from router.guarantee import Population
 from router.job import OpenAIModel
@@ -124,8 +125,7 @@ def read_works(calibrator: Calibrator, models: Sequence[ModelCalibration], works
         task = calibrator.run.plan.task(model.task)
         at, scores = zip(*scored[model.model, model.task], strict=True)
         multi = task.kind == "multi_label"
-        features = stacked_features(scores) if model.head is not None else None
-        seen = model.probabilities(np.stack([one.probabilities for one in scores]), features)
+        seen = model.probabilities(gather(scores))
         sure = model.curve(surety(seen, multi_label=multi))
         said = answers_of(seen, task.label_names, multi_label=multi)
         for number, value, names in zip(at, sure, said, strict=True):

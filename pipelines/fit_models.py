@@ -10,9 +10,10 @@ import numpy as np
 
 from pipelines.prompt_search import PromptSearch
 from router.assets import asset_path
-from router.calibration import ChosenPrompt, ModelCalibration, answers_of, stacked_features, surety
+from router.calibration import ChosenPrompt, ModelCalibration, answers_of, surety
 from router.catalogue import load_catalogue
 from router.confidence import ConfidenceCurve, fit_confidence
+from router.evidence import gather
 from router.gate_calibration import ModelReport
 from router.head_training import ScaledScores, TrainingRows, choose_head
 from router.job import LlamaCppModel
@@ -178,14 +179,13 @@ def _fit(task: Task, answered: Sequence[_Answered]) -> _Fit:
         none, no = np.empty(0), np.empty(0, bool)
         return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, none, no, none, no)
     words = [one.oracle for one in answered]
-    scores = np.stack([one.scores.probabilities for one in answered])
+    seen = gather([one.scores for one in answered])
     if multi:
-        sure, right = _judged(scores, words, task)
+        sure, right = _judged(seen.scores, words, task)
         curve, reason = fit_confidence(sure, right), "multi_label: the scores as they are"
         return _Fit(None, None, curve, reason, {}, sure, right, sure, right)
-    features = stacked_features([one.scores for one in answered])
     labels = [task.label_names.index(next(iter(word))) for word in words]
-    choice = choose_head(TrainingRows(scores, features, np.array(labels, np.int64)))
+    choice = choose_head(TrainingRows(seen, np.array(labels, np.int64)))
     trials = {trial.name: trial.log_loss for trial in choice.trials}
     sure, right = _judged(choice.chosen.held_back, words, task)
     curve, halved = fit_confidence(sure, right), _judged(choice.halved, words, task)

@@ -85,7 +85,7 @@ class PilotRun:
 
         What the journal holds already is not asked again.
         """
-        opening = replace(self.plan.opening, prompts=prompts, features=True)
+        opening = replace(self.plan.opening, prompts=prompts, features=True, embedding=True)
         models = open_models(opening)
         wanted = {name: works for name, works in asked.items() if works}
         found, missing = _find(wanted, models.journals)

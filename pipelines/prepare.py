@@ -35,6 +35,7 @@ from transforms.output_rows import RowFormat
 from transforms.read_records import Reader, first_rows
 from transforms.reading import plan_input
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel
+from transforms.text_encoder import ENCODER, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,6 +122,8 @@ class Opening:
     """By model and task: how it is asked, where that was searched for."""
     features: bool = False
     """Whether local models' features are journaled, for a learned head."""
+    embedding: bool = False
+    """The same of the sentence encoder's vectors of the texts."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of local models' files, where they are known already."""
 
@@ -165,7 +168,7 @@ def open_models(opening: Opening) -> Models:
     for name, model in local.items():
         threads = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
         usd = local_price(model, threads, table)
-        wanted = LocalModel(name, model, threads, usd, opening.prompts.get(name, {}))
+        wanted = LocalModel(name, model, threads, usd, opening.prompts.get(name, {}), opening.embedding)
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])
     return Models({name: handlers[name] for name in used}, digests, {name: journals[name] for name in used})
@@ -173,7 +176,13 @@ def open_models(opening: Opening) -> Models:
 
 def _journal_of(opening: Opening, tier: Tier, name: str, prints: Mapping[str, str]) -> JournalOf:
     settings = opening.job.journal
-    place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds, opening.features)
+    place = JournalPlace(
+        opening.journal,
+        settings.flush_records,
+        settings.flush_seconds,
+        features=opening.features,
+        embedding=opening.embedding,
+    )
     return JournalOf(place, tier, name, prints)
 
 
@@ -185,11 +194,14 @@ def _local_prints(
     opening: Opening, models: Mapping[str, LlamaCppModel], digests: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     catalogue = load_catalogue(asset_path("configs/models.yaml"))
+    encoder = read_card(asset_path(ENCODER)).digest
     found: dict[str, dict[str, str]] = {}
     for name, model in models.items():
         entry, prompts = catalogue.entry(model.source), opening.prompts.get(name, {})
         found[name] = {
-            task.name: local_fingerprint(task, model, digests[name], entry, prompts.get(task.name))
+            task.name: local_fingerprint(
+                task, model, digests[name], entry, prompts.get(task.name), encoder=encoder
+            )
             for task in opening.job.tasks
         }
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.calibration import stacked_features
+from router.evidence import gather
 from router.head import FLOOR
 from router.head_training import TrainingRows
 from router.identity import text_key
@@ -101,8 +101,7 @@ class PromptSearch:
             self.tried.append(Tried(one, -math.log(FLOOR), 0))
             return
         training = TrainingRows(
-            np.stack([scores.probabilities for scores, _ in scored]),
-            stacked_features([scores for scores, _ in scored]),
+            gather([scores for scores, _ in scored]),
             np.array([label for _, label in scored], np.int64),
         )
         self.tried.append(Tried(one, prompt_loss(training), len(scored)))

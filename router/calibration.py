@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from router.evidence import gather
 
+if TYPE_CHECKING:
     import numpy.typing as npt
 
     from router.confidence import ConfidenceCurve
+    from router.evidence import Evidence
     from router.head import Head
     from router.head_training import ScaledScores
     from router.job import Example, Task
@@ -67,17 +68,14 @@ class ModelCalibration:
 
         Raises `ValueError` where the scores do not fit the head.
         """
-        features = None if scores.features is None else scores.features[None, :]
-        probabilities = self.probabilities(scores.probabilities[None, :], features)
+        probabilities = self.probabilities(gather([scores]))
         return probabilities[0], float(self.curve(surety(probabilities, multi_label=self.scaled is None))[0])
 
-    def probabilities(
-        self, scores: npt.NDArray[np.float64], features: npt.NDArray[np.float32] | None
-    ) -> npt.NDArray[np.float64]:
+    def probabilities(self, seen: Evidence) -> npt.NDArray[np.float64]:
         """Probabilities of the labels for many answers at once, shape (records, labels)."""
         if self.head is not None:
-            return self.head.probabilities(scores, features)
-        return scores if self.scaled is None else self.scaled.probabilities(scores)
+            return self.head.probabilities(seen)
+        return seen.scores if self.scaled is None else self.scaled.probabilities(seen.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +103,3 @@ def answers_of(
     if multi_label:
         return [tuple(n for n, p in zip(names, row, strict=True) if p >= APPLIES) for row in probabilities]
     return [(names[int(best)],) for best in probabilities.argmax(axis=1)]
-
-
-def stacked_features(scores: Sequence[LabelScores]) -> npt.NDArray[np.float32] | None:
-    """Features of all answers, shape (answers, features); None where any has none."""
-    found = [one.features for one in scores]
-    if not found or any(one is None for one in found):
-        return None
-    return np.stack([one for one in found if one is not None])

@@ -13,8 +13,12 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Inputs = Literal["scores", "features"]
-"""`scores`: the logarithms of the label probabilities. `features`: the features and those."""
+    from router.evidence import Evidence
+
+Inputs = Literal["scores", "features", "embedding", "features and embedding"]
+"""`scores`: the logarithms of the label probabilities. The others: what they name, and those."""
+
+Part = Literal["features", "embedding"]
 
 FLOOR = 1e-6
 """Probabilities are not taken for less: the logarithm of none would outweigh everything else."""
@@ -35,19 +39,13 @@ class Head:
     intercept: npt.NDArray[np.float64]
     """Shape (labels,); minus infinity for a label that no training row had."""
 
-    def probabilities(
-        self, scores: npt.NDArray[np.float64], features: npt.NDArray[np.float32] | None
-    ) -> npt.NDArray[np.float64]:
+    def probabilities(self, seen: Evidence) -> npt.NDArray[np.float64]:
         """Probabilities of the labels, shape (records, labels).
 
-        Args:
-            scores: probabilities that the model gave the labels, shape (records, labels).
-            features: shape (records, features); may be None where the head does not look at them.
-
-        Raises:
-            ValueError: the features are missing, or there are more or fewer inputs than it was trained on.
+        Raises `ValueError` where what the head looks at is missing, or has more or fewer inputs than it was
+        trained on.
         """
-        inputs = head_inputs(self.inputs, scores, features)
+        inputs = head_inputs(self.inputs, seen)
         if inputs.shape[1] != len(self.center):
             raise ValueError(
                 f"a head trained on {len(self.center)} inputs got {inputs.shape[1]}: its calibration is of "
@@ -56,16 +54,30 @@ class Head:
         return softmax((inputs - self.center) @ self.weights.T + self.intercept)
 
 
-def head_inputs(
-    inputs: Inputs, scores: npt.NDArray[np.float64], features: npt.NDArray[np.float32] | None
-) -> npt.NDArray[np.float64]:
-    """What a head looks at, shape (records, inputs). Raises `ValueError` where features are missing."""
-    logs = np.log(np.maximum(scores, FLOOR))
-    if inputs == "scores":
-        return np.asarray(logs, np.float64)
-    if features is None:
-        raise ValueError("the head looks at features, but the answers hold none: score the texts again")
-    return np.hstack([features.astype(np.float64), logs])
+def looks_at(inputs: Inputs, part: Part) -> bool:
+    """Whether a head of these inputs needs that part of what is seen of a record."""
+    return part in inputs.split(" and ")
+
+
+def head_inputs(inputs: Inputs, seen: Evidence) -> npt.NDArray[np.float64]:
+    """What a head looks at, shape (records, inputs). Raises `ValueError` where some of it is missing."""
+    return np.hstack(head_parts(inputs, seen))
+
+
+def head_parts(inputs: Inputs, seen: Evidence) -> list[npt.NDArray[np.float64]]:
+    """The parts of that, in their order: features, embedding, scores."""
+    parts = []
+    found: tuple[tuple[Part, npt.NDArray[np.float32] | None], ...] = (
+        ("features", seen.features),
+        ("embedding", seen.embedding),
+    )
+    for name, values in found:
+        if not looks_at(inputs, name):
+            continue
+        if values is None:
+            raise ValueError(f"the head looks at {name}, but the answers hold none: score the texts again")
+        parts.append(values.astype(np.float64))
+    return [*parts, np.log(np.maximum(seen.scores, FLOOR))]
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

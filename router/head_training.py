@@ -10,27 +10,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize
+from scipy import linalg, optimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
-from router.head import FLOOR, Head, head_inputs, softmax
+from router.head import FLOOR, Head, head_parts, looks_at, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
-    from router.head import Inputs
+    from router.evidence import Evidence
+    from router.head import Inputs, Part
 
 FOLDS = 5
 _LEAST_ROWS = 30
+_LEAST_GAIN = 0.5
 _DIRECTIONS = 256
-"""Features are rotated onto their widest directions before fitting: a tenth of the time, the same head
-(docs/measurements.md). Nothing is whitened: narrow directions stay narrow."""
-_SPREAD = 10.0
+"""Features and embedding are rotated onto their widest directions before fitting: a tenth of the time, the
+same head (docs/measurements.md). Nothing is whitened: narrow directions stay narrow."""
+_SPREADS: dict[Part, float] = {"features": 10.0, "embedding": 5.0}
 _FEATURE_STRENGTHS = (0.03, 0.1, 0.3, 1.0)
+_EMBEDDING_STRENGTHS = ((0.03, 0.1, 0.3), (1.0, 3.0))
+_BOTH_STRENGTHS = ((0.03, 0.1), (0.3, 1.0))
+"""For few labels, and for many."""
 _SCORE_STRENGTHS = (0.01, 0.1, 1.0)
 _MANY_LABELS = 20
 _FEW_STRENGTHS = (0.1, 0.3)
@@ -41,17 +46,14 @@ _TEMPERATURES = (0.05, 20.0)
 class TrainingRows:
     """Answers of one model on one single_label task, with what the oracle said."""
 
-    scores: npt.NDArray[np.float64]
-    """Shape (rows, labels)."""
-    features: npt.NDArray[np.float32] | None
-    """Shape (rows, features); None where the model keeps none."""
+    seen: Evidence
     answers: npt.NDArray[np.int64]
     """Shape (rows,): index of the oracle's label."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
-        rows, labels = self.scores.shape
-        if self.answers.shape != (rows,) or (self.features is not None and len(self.features) != rows):
+        rows, labels = self.seen.scores.shape
+        if self.answers.shape != (rows,):
             raise ValueError(f"{rows} rows of scores do not go with {len(self.answers)} answers")
         if rows and not 0 <= int(self.answers.min()) <= int(self.answers.max()) < labels:
             raise ValueError(f"an answer is not one of the {labels} labels")
@@ -105,7 +107,8 @@ def choose_head(rows: TrainingRows) -> Choice:
     """Fit heads of several kinds and strengths and choose the best, or none.
 
     A head is taken only if its log-loss over held-back rows is lower than that of the label scores by more
-    than the standard error of the difference. Deterministic: the folds are by position, so the rows must be
+    than half the standard error of the difference: a whole one kept good heads away from small pilots, and
+    none at all takes one of a dozen by chance. Deterministic: the folds are by position, so the rows must be
     in an order that says nothing about them, as hashed ids are.
     """
     # Threads that wait for each other stand still on a busy machine, and these matrices are small.
@@ -114,7 +117,7 @@ def choose_head(rows: TrainingRows) -> Choice:
 
 
 def _choose(rows: TrainingRows) -> Choice:
-    scaled = fit_scaled(rows.scores, rows.answers)
+    scaled = fit_scaled(rows.seen.scores, rows.answers)
     plain = _trial("label scores", rows, _fit_plain(rows))
     trials = [plain]
     fittings: dict[str, _Fitting] = {}
@@ -128,7 +131,7 @@ def _choose(rows: TrainingRows) -> Choice:
                 fittings[trial.name] = fitting
     best = min(trials, key=lambda trial: trial.log_loss)
     gains = plain.losses - best.losses
-    if best is plain or gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
+    if best is plain or gains.mean() <= _LEAST_GAIN * gains.std(ddof=1) / math.sqrt(len(gains)):
         halved = _trial("halves", rows, _fit_plain(rows), folds=2).held_back
         return Choice(plain, None, scaled, tuple(trials), _told(plain, trials[1:]), halved)
     told = f"the head on {best.name} has log-loss {best.log_loss:.3f}, the label scores {plain.log_loss:.3f}"
@@ -148,10 +151,14 @@ def _told(plain: Trial, heads: list[Trial]) -> str:
 
 
 def _kinds(rows: TrainingRows) -> Iterator[tuple[Inputs, tuple[float, ...]]]:
-    many = rows.scores.shape[1] > _MANY_LABELS
+    many = rows.seen.scores.shape[1] > _MANY_LABELS
     yield "scores", _FEW_STRENGTHS if many else _SCORE_STRENGTHS
-    if rows.features is not None:
+    if rows.seen.features is not None:
         yield "features", _FEW_STRENGTHS if many else _FEATURE_STRENGTHS
+    if rows.seen.embedding is not None:
+        yield "embedding", _EMBEDDING_STRENGTHS[many]
+    if rows.seen.features is not None and rows.seen.embedding is not None:
+        yield "features and embedding", _BOTH_STRENGTHS[many]
 
 
 def _trial(
@@ -162,7 +169,7 @@ def _trial(
 ) -> Trial:
     number = np.arange(len(rows.answers))
     folds = min(folds, len(number))
-    held_back = np.zeros_like(rows.scores)
+    held_back = np.zeros_like(rows.seen.scores)
     for fold in range(folds):
         held = number % folds == fold
         held_back[held] = fit(~held)
@@ -179,7 +186,8 @@ def log_losses(
 def _fit_plain(
     rows: TrainingRows,
 ) -> Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.float64]]:
-    return lambda use: fit_scaled(rows.scores[use], rows.answers[use]).probabilities(rows.scores[~use])
+    scores = rows.seen.scores
+    return lambda use: fit_scaled(scores[use], rows.answers[use]).probabilities(scores[~use])
 
 
 def fit_scaled(scores: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]) -> ScaledScores:
@@ -199,12 +207,13 @@ class _Prepared:
     """The inputs of heads of one kind, which are the same for every strength."""
 
     def __init__(self, rows: TrainingRows, kind: Inputs) -> None:
-        self.kind, self.answers, self.labels = kind, rows.answers, rows.scores.shape[1]
-        inputs = head_inputs(kind, rows.scores, rows.features)
-        self.center = inputs.mean(axis=0)
-        centered = inputs - self.center
-        self.rotation = _rotation(centered, self.labels) if kind == "features" else None
-        self.inputs = centered if self.rotation is None else centered @ self.rotation
+        self.kind, self.answers, self.labels = kind, rows.answers, rows.seen.scores.shape[1]
+        parts = head_parts(kind, rows.seen)
+        self.center = np.hstack([part.mean(axis=0) for part in parts])
+        names = [*(part for part in _SPREADS if looks_at(kind, part)), None]
+        turns = [_turned(part - part.mean(axis=0), name) for name, part in zip(names, parts, strict=True)]
+        self.rotation = linalg.block_diag(*turns)
+        self.inputs = (np.hstack(parts) - self.center) @ self.rotation
 
 
 class _Fitting:
@@ -220,8 +229,7 @@ class _Fitting:
     def whole(self) -> Head:
         of = self._prepared
         weights, intercept = self._fit(np.ones(len(of.answers), dtype=bool))
-        turned = weights if of.rotation is None else weights @ of.rotation.T
-        return Head(of.kind, of.center, turned, intercept)
+        return Head(of.kind, of.center, weights @ of.rotation.T, intercept)
 
     def _fit(self, use: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         inputs, labels = self._prepared.inputs[use], self._prepared.labels
@@ -241,16 +249,14 @@ class _Fitting:
         return weights, intercept
 
 
-def _rotation(centered: npt.NDArray[np.float64], labels: int) -> npt.NDArray[np.float64]:
-    """From the inputs to their widest directions, with the features' spread brought to a fixed size.
+def _turned(centered: npt.NDArray[np.float64], part: Part | None) -> npt.NDArray[np.float64]:
+    """From a part of the inputs to its widest directions, its spread brought to a fixed size.
 
-    Shape (inputs, directions). The label scores, which stand last, are taken as they are.
+    Shape (inputs, directions). The label scores, which are no named part, are taken as they are.
     """
-    features = centered[:, :-labels]
-    spread = math.sqrt(float(features.var(axis=0).sum()))
-    directions = min(_DIRECTIONS, *features.shape)
-    _, _, axes = randomized_svd(features, n_components=directions, random_state=0)
-    found = np.zeros((centered.shape[1], directions + labels))
-    found[:-labels, :directions] = axes.T * (_SPREAD / max(spread, FLOOR))
-    found[-labels:, directions:] = np.eye(labels)
-    return found
+    if part is None:
+        return np.eye(centered.shape[1])
+    spread = math.sqrt(float(centered.var(axis=0).sum()))
+    directions = min(_DIRECTIONS, *centered.shape)
+    _, _, axes = randomized_svd(centered, n_components=directions, random_state=0)
+    return np.asarray(axes.T * (_SPREADS[part] / max(spread, FLOOR)))

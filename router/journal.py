@@ -22,6 +22,8 @@ from router.records import Answer, Failure, LabelScores, Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from router.calibration import ChosenPrompt
     from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, OpenAIModel, Task
@@ -60,21 +62,25 @@ def is_final(answer: Answer) -> bool:
     return answer.failure in (None, Failure.UNUSABLE)
 
 
-def local_fingerprint(
+def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
     task: Task,
     model: LlamaCppModel,
     sha256: str,
     entry: CatalogueEntry,
     chosen: ChosenPrompt | None = None,
+    *,
+    encoder: str = "",
 ) -> str:
     """What decides a local model's answer apart from the text: weights, prompt, context and scoring.
 
-    The price and the threads are not in it: they change the account and the speed, not the answer.
+    The price and the threads are not in it: they change the account and the speed, not the answer. `encoder`
+    is the digest of the one whose vectors are journaled with the answers.
     """
     facts = {
         "engine": model.engine,
         "scoring": SCORING,
         "sha256": sha256,
+        "encoder": encoder,
         "context": model.context,
         "prompt": model.prompt.model_dump(mode="json"),
         "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
@@ -126,9 +132,12 @@ def write_entry(entry: Entry) -> bytes:
     if answer.scores is not None:
         body["probabilities"] = answer.scores.probabilities.tolist()
         body["parts"] = answer.scores.parts
-        if answer.scores.features is not None:
-            half = answer.scores.features.astype("<f2").tobytes()
-            body["features"] = base64.b64encode(half).decode()
+        for name, values in (
+            ("features", answer.scores.features),
+            ("embedding", answer.scores.embedding),
+        ):
+            if values is not None:
+                body[name] = base64.b64encode(values.astype("<f2").tobytes()).decode()
     if answer.labels is not None:
         body["labels"] = list(answer.labels)
     extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
@@ -179,20 +188,31 @@ def read_entry(line: bytes, model: str) -> Entry | None:
 def _scores(data: Mapping[str, Any]) -> LabelScores | None:
     if "probabilities" not in data:
         return None
-    features = None
-    if "features" in data:
-        features = np.frombuffer(base64.b64decode(data["features"]), dtype="<f2").astype(np.float32)
     probabilities = np.array(data["probabilities"], dtype=np.float64)
     if not np.isfinite(probabilities).all():
         raise ValueError("a probability is missing")
-    return LabelScores(probabilities, features, int(data["parts"]))
+    return LabelScores(
+        probabilities, _halves(data, "features"), int(data["parts"]), _halves(data, "embedding")
+    )
 
 
-def without_features(answer: Answer) -> Answer:
-    """The answer as it is journaled where no learned head needs its features: a tenth of the size."""
-    if answer.scores is None or answer.scores.features is None:
+def _halves(data: Mapping[str, Any], name: str) -> npt.NDArray[np.float32] | None:
+    if name not in data:
+        return None
+    return np.frombuffer(base64.b64decode(data[name]), dtype="<f2").astype(np.float32)
+
+
+def as_journaled(answer: Answer, *, features: bool, embedding: bool) -> Answer:
+    """The answer without what no learned head needs: a tenth of the size."""
+    scores = answer.scores
+    if scores is None:
         return answer
-    return replace(answer, scores=replace(answer.scores, features=None))
+    kept = replace(
+        scores,
+        features=scores.features if features else None,
+        embedding=scores.embedding if embedding else None,
+    )
+    return replace(answer, scores=kept)
 
 
 def header(fingerprint: str, model: str, task: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.calibration import ChosenPrompt
+from router.evidence import Evidence
 from router.head_training import TrainingRows, choose_head
 from router.job import Example
 from router.prompts import PromptForm
@@ -110,6 +111,6 @@ def prompt_loss(rows: TrainingRows) -> float:
     Features are looked at only where there are many labels: a head on them fits few rows too loosely to tell
     prompts apart.
     """
-    if rows.scores.shape[1] <= MOST_LABELS_SCORED:
-        rows = TrainingRows(rows.scores, None, rows.answers)
+    if rows.seen.scores.shape[1] <= MOST_LABELS_SCORED:
+        rows = TrainingRows(Evidence(rows.seen.scores), rows.answers)
     return choose_head(rows).chosen.log_loss

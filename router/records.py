@@ -139,6 +139,8 @@ class LabelScores:
     """Shape (1024,): a fixed slice of the logits at the position before the answer."""
     parts: int = 1
     """How many pieces a text longer than the context was scored in."""
+    embedding: npt.NDArray[np.float32] | None = None
+    """Shape (384,): the sentence encoder's vector of the text, where a head looks at it."""
 
 
 class Failure(str, enum.Enum):

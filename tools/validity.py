@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 from router.calibration import surety
 from router.certification import CertifyingRows, certify
 from router.confidence import ConfidenceCurve, fit_confidence
+from router.evidence import Evidence
 from router.gate import NOTHING
 from router.guarantee import Population
 from router.head import softmax
@@ -139,12 +140,12 @@ def draw_records(rng: np.random.Generator, setting: Setting) -> tuple[Scores, La
 
 def learn(scores: Scores, truth: Labels) -> tuple[Reading, ConfidenceCurve]:
     """How scores become probabilities and those a confidence, as a pilot learns it from some records."""
-    choice = choose_head(TrainingRows(scores, None, truth))
+    choice = choose_head(TrainingRows(Evidence(scores), truth))
     seen, head = choice.chosen.held_back, choice.head
     curve = fit_confidence(surety(seen, multi_label=False), seen.argmax(axis=1) == truth)
     if head is None:
         return choice.scaled.probabilities, curve
-    return lambda some: head.probabilities(some, None), curve
+    return lambda some: head.probabilities(Evidence(some)), curve
 
 
 def simulate(rng: np.random.Generator, setting: Setting) -> Simulated:

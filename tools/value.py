@@ -23,6 +23,7 @@ import polars as pl
 
 from router.certification import CertifyingRows, certify
 from router.confidence import fit_confidence
+from router.evidence import gather
 from router.gate import NOTHING
 from router.guarantee import Population
 from router.head_training import TrainingRows, choose_head
@@ -53,10 +54,7 @@ class Pool:
 
     def take(self, at: npt.NDArray[np.int64]) -> TrainingRows:
         """Some of the records."""
-        features = self.rows.features
-        return TrainingRows(
-            self.rows.scores[at], None if features is None else features[at], self.rows.answers[at]
-        )
+        return TrainingRows(self.rows.seen.take(at), self.rows.answers[at])
 
 
 def load_pool(output: pathlib.Path) -> Pool:
@@ -74,11 +72,8 @@ def load_pool(output: pathlib.Path) -> Pool:
     spent = _first_texts(output, calibration)
     kept = [(text, gold) for text, gold in zip(texts, table["label"], strict=True) if text not in spent]
     found = [(answers[text_key(text, task)], names.index(gold)) for text, gold in kept]
-    features = [one.features for one, _ in found]
-    scores = np.stack([one.probabilities for one, _ in found])
     labels = np.array([label for _, label in found], np.int64)
-    stacked = None if any(one is None for one in features) else np.stack(features)
-    return Pool(TrainingRows(scores, stacked, labels), len(spent))
+    return Pool(TrainingRows(gather([one for one, _ in found]), labels), len(spent))
 
 
 def _answers(journal: pathlib.Path, fingerprint: str) -> dict[bytes, Any]:
@@ -113,7 +108,7 @@ def simulate(pool: Pool, target: float, job: int, seed: int) -> Outcome:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
     terms = Terms(target, _DELTA, job, job)
-    trained = min(max(job // 40, 100), 400)
+    trained = min(max(job // 40, 100), 800)
     fit, plan, before = _fitted(pool, order[:trained], terms, pool.examples + trained)
     while 2 * trained <= len(order) // 2 and worth_growing(plan, before, pool.examples + trained, terms):
         trained = 2 * trained
@@ -144,9 +139,9 @@ def _fitted(
     def read(others: npt.NDArray[np.int64]) -> tuple[Any, Any]:
         them = pool.take(others)
         said = (
-            choice.scaled.probabilities(them.scores)
+            choice.scaled.probabilities(them.seen.scores)
             if choice.head is None
-            else choice.head.probabilities(them.scores, them.features)
+            else choice.head.probabilities(them.seen)
         )
         return curve(said.max(axis=1)), said.argmax(axis=1) == them.answers
 
@@ -203,7 +198,7 @@ def compare(name: str, pool: Pool, zero: tuple[Any, Any] | None, draws: int) -> 
 
 
 def _raw(pool: Pool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    scores = pool.rows.scores
+    scores = pool.rows.seen.scores
     return scores.max(axis=1), scores.argmax(axis=1) == pool.rows.answers
 
 

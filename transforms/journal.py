@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import fsspec
 
-from router.journal import Entry, header, read_entry, without_features, write_entry
+from router.journal import Entry, as_journaled, header, read_entry, write_entry
 from router.records import Usage
 from transforms.journal_files import AppendedFile, JournalError, ObjectFiles, can_append
 from transforms.journal_index import AnswerIndex
@@ -39,6 +39,8 @@ class JournalPlace:
     flush_seconds: float = 10.0
     features: bool = False
     """Whether local models' features are kept, and answers without them not taken."""
+    embedding: bool = False
+    """The same of the sentence encoder's vectors."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,7 @@ class Journal:
         """The final answer to a text, as given before and with all it cost; None where it must be asked."""
         with self._lock:
             answer = self._indexes[task].find(text_key, self._of.model) or self._held(task, text_key)
-        if answer is None or (self._of.place.features and _lacks_features(answer)):
-            return None
-        return answer
+        return None if answer is None or _lacks(answer, self._of.place) else answer
 
     def _held(self, task: str, text_key: bytes) -> Answer | None:
         for line in self._writers[task].waiting():
@@ -122,7 +122,8 @@ class Journal:
         if answer.failure is not None and answer.usage.usd == 0 and not Entry(text_key, answer).final:
             with self._lock:
                 return _with_usage(answer, self._indexes[task].wasted(text_key))
-        kept = answer if self._of.place.features else without_features(answer)
+        place = self._of.place
+        kept = as_journaled(answer, features=place.features, embedding=place.embedding)
         line = write_entry(Entry(text_key, kept))
         with self._lock:
             earlier = self._indexes[task].wasted(text_key)
@@ -156,8 +157,12 @@ def _with_usage(answer: Answer, usage: Usage) -> Answer:
     return answer if usage == Usage() else dataclasses.replace(answer, usage=answer.usage + usage)
 
 
-def _lacks_features(answer: Answer) -> bool:
-    return answer.scores is not None and answer.scores.features is None
+def _lacks(answer: Answer, place: JournalPlace) -> bool:
+    """Whether something is missing of what a learned head will look at."""
+    scores = answer.scores
+    if scores is None:
+        return False
+    return (place.features and scores.features is None) or (place.embedding and scores.embedding is None)
 
 
 def _close(

@@ -98,8 +98,8 @@ class AnswerIndex:
         if not found:
             return None
         # The same question may have been answered twice, where a runner repeated a bundle elsewhere, or where
-        # features were wanted later.
-        best = max(found, key=_has_features)
+        # more of it was wanted later.
+        best = max(found, key=_richness)
         usage = sum((answer.usage for answer in found), self.wasted(text_key))
         return best if usage == best.usage else dataclasses.replace(best, usage=usage)
 
@@ -129,8 +129,10 @@ class AnswerIndex:
         self._files.close()
 
 
-def _has_features(answer: Answer) -> bool:
-    return answer.scores is not None and answer.scores.features is not None
+def _richness(answer: Answer) -> int:
+    """How much of what a learned head may look at the answer holds."""
+    scores = answer.scores
+    return 0 if scores is None else (scores.features is not None) + (scores.embedding is not None)
 
 
 class _OpenFiles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
+from transforms.text_encoder import ENCODER, TextEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +45,8 @@ class LocalModel:
     usd_per_hour: Decimal
     prompts: Mapping[str, ChosenPrompt] = field(default_factory=dict)
     """How it is asked about the tasks for which that was searched for."""
+    embedding: bool = False
+    """Whether the sentence encoder reads each text too, for a learned head."""
 
 
 class LocalScorer:
@@ -92,9 +96,12 @@ class LocalScorer:
 class LocalSession:
     """A model that is loaded when the first record needs it, and the answers given before."""
 
-    def __init__(self, load: Callable[[], LocalScorer], journal: JournalOf | None) -> None:
-        """`load` makes the scorer."""
+    def __init__(
+        self, load: Callable[[], LocalScorer], journal: JournalOf | None, encoder: TextEncoder | None = None
+    ) -> None:
+        """`load` makes the scorer; `encoder` reads each text too."""
         self._load = load
+        self._encoder = encoder
         self._lock = threading.Lock()
         self._scorer: LocalScorer | None = None
         self.journal = None if journal is None else Journal(journal)
@@ -106,6 +113,15 @@ class LocalSession:
             if self._scorer is None:
                 self._scorer = self._load()
             return self._scorer
+
+    def score(self, task: str, text: str) -> tuple[LabelScores, Usage]:
+        """What `LocalScorer.score` gives, with the text's vector where there is an encoder."""
+        scores, usage = self.scorer.score(task, text)
+        if self._encoder is None:
+            return scores, usage
+        started = time.perf_counter()
+        scores = dataclasses.replace(scores, embedding=self._encoder.encode(text))
+        return scores, usage + Usage(seconds=time.perf_counter() - started)
 
 
 class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
@@ -127,8 +143,12 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
     def load_model(self) -> LocalSession:
         """The session of this process; the weights are loaded when a record needs them."""
-        session: LocalSession = self._shared.acquire(lambda: LocalSession(self.load_scorer, self._journal))
+        session: LocalSession = self._shared.acquire(self._open_session)
         return session
+
+    def _open_session(self) -> LocalSession:
+        encoder = TextEncoder(asset_path(ENCODER)) if self._local.embedding else None
+        return LocalSession(self.load_scorer, self._journal, encoder)
 
     def load_scorer(self) -> LocalScorer:
         """Load the model."""
@@ -160,7 +180,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         if known is not None:
             return known
         try:
-            scores, usage = session.scorer.score(task, work.record.text)
+            scores, usage = session.score(task, work.record.text)
         except EngineError as error:
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(error))
         usd = local_cost(usage.seconds, self._local.usd_per_hour)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.calibration import ChosenPrompt, answers_of, asked_task, stacked_features, surety
+from router.calibration import ChosenPrompt, answers_of, asked_task, surety
 from router.confidence import ConfidenceCurve
+from router.evidence import Evidence
 from router.head import Head
 from router.job import Example
 from router.records import LabelScores
@@ -68,7 +69,7 @@ def test_many_answers_are_read_as_each_alone() -> None:
 
     for one in (model(), model(head=HEAD), model(scaled=None)):
         features = np.array([[1.0], [2.0], [-1.0]], np.float32)
-        found = one.probabilities(many, features)
+        found = one.probabilities(Evidence(many, features))
         alone = [one.read(LabelScores(row, f))[0] for row, f in zip(many, features, strict=True)]
         assert found == pytest.approx(np.array(alone))
 
@@ -88,17 +89,6 @@ def test_labels_of_probabilities() -> None:
 
     assert answers_of(given, ("a", "b"), multi_label=False) == [("a",), ("b",), ("a",)]
     assert answers_of(given, ("a", "b"), multi_label=True) == [("a", "b"), ("b",), ()]
-
-
-def test_features_are_stacked_where_all_have_them() -> None:
-    """One that is missing makes them useless to a head."""
-    with_features = scores(0.5, 0.5, features=[1.0, 2.0])
-
-    found = stacked_features([with_features, with_features])
-    assert found is not None
-    assert found.tolist() == [[1.0, 2.0], [1.0, 2.0]]
-    assert stacked_features([with_features, scores(0.5, 0.5)]) is None
-    assert stacked_features([]) is None
 
 
 def test_a_chosen_prompt_shows_its_own_examples() -> None:

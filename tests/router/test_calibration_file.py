@@ -11,6 +11,7 @@ import pytest
 
 from router.calibration_file import read_calibration, write_calibration
 from router.certification import CertifyingRows
+from router.evidence import Evidence
 from tests.router.calibration_examples import gate_calibration, in_slices, model
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def test_a_head_computes_the_same() -> None:
 
     assert before.head is not None
     assert after.head is not None
-    assert before.head.probabilities(scores, None).tolist() == after.head.probabilities(scores, None).tolist()
+    assert (
+        before.head.probabilities(Evidence(scores)).tolist()
+        == after.head.probabilities(Evidence(scores)).tolist()
+    )
 
 
 def test_weights_in_any_layout_come_back() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from router.evidence import Evidence
 from router.head import Head, head_inputs
 from router.head_training import TrainingRows, choose_head, fit_scaled, log_losses
 
@@ -13,12 +14,12 @@ def test_a_head_by_hand() -> None:
     """Logits 0 and log(3): a quarter and three quarters."""
     head = Head("scores", np.zeros(2), np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([0.0, np.log(6.0)]))
 
-    assert head.probabilities(np.array([[0.5, 0.5]]), None)[0] == pytest.approx([0.25, 0.75])
+    assert head.probabilities(Evidence(np.array([[0.5, 0.5]])))[0] == pytest.approx([0.25, 0.75])
 
 
 def test_features_stand_before_the_logarithms_of_the_scores() -> None:
     """In the order in which a calibration stores the weights."""
-    found = head_inputs("features", np.array([[0.5, 1.0]]), np.array([[7.0]], np.float32))
+    found = head_inputs("features", Evidence(np.array([[0.5, 1.0]]), np.array([[7.0]], np.float32)))
 
     assert found[0] == pytest.approx([7.0, np.log(0.5), 0.0])
 
@@ -28,13 +29,13 @@ def test_a_head_of_another_model_is_refused() -> None:
     head = Head("features", np.zeros(5), np.zeros((2, 5)), np.zeros(2))
 
     with pytest.raises(ValueError, match="trained on 5 inputs got 3"):
-        head.probabilities(np.array([[0.5, 0.5]]), np.zeros((1, 1), np.float32))
+        head.probabilities(Evidence(np.array([[0.5, 0.5]]), np.zeros((1, 1), np.float32)))
 
 
 def test_answers_without_features_are_refused_by_a_head_that_needs_them() -> None:
     """A missing feature is no zero."""
     with pytest.raises(ValueError, match="score the texts again"):
-        Head("features", np.zeros(3), np.zeros((2, 3)), np.zeros(2)).probabilities(np.ones((1, 2)), None)
+        Head("features", np.zeros(3), np.zeros((2, 3)), np.zeros(2)).probabilities(Evidence(np.ones((1, 2))))
 
 
 def _rows(count: int, *, useful: bool, labels: int = 3) -> TrainingRows:
@@ -44,7 +45,9 @@ def _rows(count: int, *, useful: bool, labels: int = 3) -> TrainingRows:
     features = rng.normal(size=(count, 40))
     if useful:
         features[np.arange(count), answers] += 3.0
-    return TrainingRows(np.full((count, labels), 1.0 / labels), features.astype(np.float32), answers)
+    return TrainingRows(
+        Evidence(np.full((count, labels), 1.0 / labels), features.astype(np.float32)), answers
+    )
 
 
 def test_useful_features_are_used() -> None:
@@ -56,7 +59,7 @@ def test_useful_features_are_used() -> None:
     assert choice.head is not None
     assert choice.head.inputs == "features"
     assert "the head on features" in choice.reason
-    probabilities = choice.head.probabilities(other.scores[300:], other.features[300:])  # type: ignore[index]
+    probabilities = choice.head.probabilities(other.seen.take(np.arange(300, 400)))  # type: ignore[index]
     assert (probabilities.argmax(axis=1) == other.answers[300:]).mean() > 0.9
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(100))
 
@@ -67,7 +70,7 @@ def test_the_head_is_the_one_that_was_tried() -> None:
     choice = choose_head(rows)
 
     assert choice.head is not None
-    seen = choice.head.probabilities(rows.scores, rows.features)
+    seen = choice.head.probabilities(rows.seen)
     assert log_losses(seen, rows.answers).mean() < choice.chosen.log_loss
 
 
@@ -89,7 +92,7 @@ def test_few_rows_leave_the_label_scores() -> None:
 
 def test_one_label_only_leaves_the_label_scores() -> None:
     """There is nothing to tell apart."""
-    rows = TrainingRows(np.full((50, 2), 0.5), None, np.zeros(50, np.int64))
+    rows = TrainingRows(Evidence(np.full((50, 2), 0.5)), np.zeros(50, np.int64))
 
     assert choose_head(rows).head is None
 
@@ -101,10 +104,10 @@ def test_a_label_that_was_never_said_gets_no_probability() -> None:
     scores = np.full((200, 3), 0.2)
     scores[np.arange(200), np.where(answers == 0, 1, 2)] = 0.6
 
-    choice = choose_head(TrainingRows(scores, None, answers))
+    choice = choose_head(TrainingRows(Evidence(scores), answers))
 
     assert choice.head is not None
-    found = choice.head.probabilities(np.array([[0.2, 0.6, 0.2], [0.2, 0.2, 0.6]]), None)
+    found = choice.head.probabilities(Evidence(np.array([[0.2, 0.6, 0.2], [0.2, 0.2, 0.6]])))
     assert found.argmax(axis=1).tolist() == [0, 2]
     assert found[:, 1].tolist() == [0.0, 0.0]
 
@@ -129,6 +132,6 @@ def test_the_temperature_takes_an_overconfident_model_down() -> None:
 def test_rows_that_do_not_belong_together_are_refused() -> None:
     """Lengths differ, or an answer is no label."""
     with pytest.raises(ValueError, match="do not go with"):
-        TrainingRows(np.ones((3, 2)), None, np.zeros(2, np.int64))
+        TrainingRows(Evidence(np.ones((3, 2))), np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="not one of the 2 labels"):
-        TrainingRows(np.ones((1, 2)), None, np.array([2]))
+        TrainingRows(Evidence(np.ones((1, 2))), np.array([2]))

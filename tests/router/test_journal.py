@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,13 +16,13 @@ from router.catalogue import load_catalogue
 from router.job import Example, LlamaCppModel, OpenAIModel, Task
 from router.journal import (
     Entry,
+    as_journaled,
     header,
     hosted_fingerprint,
     is_settled,
     is_whole,
     local_fingerprint,
     read_entry,
-    without_features,
     write_entry,
 )
 from router.prompts import PromptForm
@@ -32,6 +33,7 @@ USAGE = Usage(55, 20, 3, 0.25, Decimal("0.000003936690"))
 SCORES = LabelScores(np.array([0.1, 0.9]), np.linspace(-4, 4, 1024, dtype=np.float32), 2)
 TASK: dict[str, Any] = {"name": "t", "instruction": "Say.", "labels": [{"name": "a"}, {"name": "b"}]}
 LOCAL: dict[str, Any] = {"engine": "llama_cpp", "source": "m.gguf"}
+BARE = as_journaled(Answer("small", USAGE, scores=SCORES), features=False, embedding=False)
 HOSTED: dict[str, Any] = {"engine": "openai", "model": "m"}
 
 
@@ -74,7 +76,35 @@ def test_only_passing_troubles_are_asked_again(answer: Answer, final: bool) -> N
     )
 
 
-LINE = write_entry(Entry(KEY, without_features(Answer("small", USAGE, scores=SCORES))))
+LINE = write_entry(Entry(KEY, BARE))
+
+
+def test_a_vector_is_kept_to_half_precision() -> None:
+    """As the features are."""
+    vector = np.array([0.5, -0.25, 1 / 3], np.float32)
+    line = write_entry(Entry(KEY, Answer("small", USAGE, scores=replace(SCORES, embedding=vector))))
+
+    entry = read_entry(line, "small")
+
+    assert entry is not None
+    assert entry.answer.scores is not None
+    assert entry.answer.scores.embedding == pytest.approx(vector, abs=2e-4)
+
+
+def test_only_what_a_head_needs_is_kept() -> None:
+    """Features and vectors apart."""
+    vector = np.ones(3, np.float32)
+    answer = Answer("small", USAGE, scores=replace(SCORES, embedding=vector))
+
+    both = as_journaled(answer, features=True, embedding=True).scores
+    one = as_journaled(answer, features=False, embedding=True).scores
+
+    assert both is not None
+    assert one is not None
+    assert (both.features is SCORES.features, both.embedding is vector) == (True, True)
+    assert (one.features, one.embedding is vector) == (None, True)
+    failed = Answer("small", USAGE, failure=Failure.ERROR)
+    assert as_journaled(failed, features=True, embedding=True) is failed
 
 
 @pytest.mark.parametrize("end", range(len(LINE)))

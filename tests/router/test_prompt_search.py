@@ -9,6 +9,7 @@ import pytest
 
 from router.assets import asset_path
 from router.catalogue import load_catalogue
+from router.evidence import Evidence
 from router.head_training import TrainingRows
 from router.job import Example, LlamaCppModel, Task
 from router.prompt_search import LabelledText, candidate, draw_examples, forms, prompt_loss
@@ -143,7 +144,7 @@ def rows(labels: int, *, right: bool, telling_features: bool) -> TrainingRows:
     features = np.zeros((200, labels), np.float32)
     if telling_features:
         features[np.arange(200), answers] = 3.0
-    return TrainingRows(scores, features, answers)
+    return TrainingRows(Evidence(scores, features), answers)
 
 
 def test_a_better_prompt_has_a_lower_loss() -> None:

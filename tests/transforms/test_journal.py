@@ -213,6 +213,7 @@ def test_features_are_kept_only_where_they_are_needed(tmp_path: pathlib.Path) ->
         assert found is not None
         assert found.scores is not None
         assert found.scores.features is not None
+    assert Journal(of(tmp_path, tier="slm", features=True, embedding=True)).find("t", key(1)) is None
 
 
 def test_a_full_disk_ends_the_job_and_does_not_glue_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,14 +14,16 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
 
 import transforms.slm_handler
+from router.assets import asset_path
 from router.job import Label, LlamaCppModel, Task
-from router.records import Failure, LabelScores, Route, Usage, Work
+from router.records import Answer, Failure, LabelScores, Route, Usage, Work
 from tests.models import SMOLLM2, real_model
 from tests.router.work_examples import record, said
 from tests.transforms.local_pipeline import local_pipeline
 from transforms.journal import JournalOf, JournalPlace
 from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel, ModelFileError
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel, LocalScorer
+from transforms.text_encoder import ENCODER, TextEncoder
 
 if TYPE_CHECKING:
     import pathlib
@@ -252,6 +255,25 @@ def test_a_prompt_that_does_not_fit_ends_the_job() -> None:
 
     with pytest.raises(ValueError, match=r"the prompt of task 'mood' takes \d+ tokens and leaves"):
         list(one.run_inference([asking()], one.load_model()))
+
+
+def test_a_text_is_read_by_the_sentence_encoder_where_a_head_wants_it(made: list[str]) -> None:
+    """Its time is on the record's account; else there is no vector."""
+    local = LocalModel("small", LlamaCppModel(engine="llama_cpp", source="nowhere.gguf"), 1, Decimal("3.6"))
+
+    def answer(*, embedding: bool) -> Answer:
+        one = LlamaCppModelHandler(dataclasses.replace(local, embedding=embedding), TASKS)
+        (found,) = one.run_inference([asking("fine")], one.load_model())
+        return found.answers[-1]
+
+    plain, both = answer(embedding=False), answer(embedding=True)
+
+    assert plain.scores is not None
+    assert both.scores is not None
+    assert plain.scores.embedding is None
+    assert both.scores.embedding == pytest.approx(TextEncoder(asset_path(ENCODER)).encode("fine"))
+    assert both.usage.seconds > plain.usage.seconds
+    assert both.usage.usd > plain.usage.usd
 
 
 def test_no_memory_for_a_context_ends_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
