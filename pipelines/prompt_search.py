@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from router.prompts import PromptForm
     from router.records import Answer, Work
 
-_FIRST_ROWS, _ALL_ROWS = 64, 160
+_FIRST_ROWS, _ALL_ROWS = 64, 240
+_FINALISTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class PromptSearch:
             if shape.per_label:
                 draws = [(shape.form, shape.per_label, draw) for draw in DRAWS[1:]]
                 self._best_of(draws, end, _FIRST_ROWS)
-        finalists = sorted(self.tried, key=lambda one: one.log_loss)[:2]
+        finalists = sorted(self.tried, key=lambda one: one.log_loss)[:_FINALISTS]
         again = [(one.candidate.form, one.candidate.per_label, one.candidate.draw) for one in finalists]
         if len(self.rows) > _FIRST_ROWS and len(finalists) > 1 and self.clock() < end:
             self._best_of(again, end, _ALL_ROWS)

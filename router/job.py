@@ -285,7 +285,7 @@ class Calibration(_Strict):
     drift: Literal["warn", "widen", "refuse"] = "warn"
     """With an artefact: what to do where this input no longer looks like the one it was made on."""
     pilot: Pilot = Pilot()
-    search_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(is_number)] = 120.0
+    search_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(is_number)] = 180.0
     """With a target: how long to look for a better prompt, for each small model and task; 0: keep it."""
     corrections: Name | None = None
     """With `oracle: gold`: rows that people have corrected (docs/review.md); they count as gold labels."""

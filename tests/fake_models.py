@@ -68,11 +68,22 @@ def _probabilities(task: Task, steered: Mapping[str, float]) -> np.ndarray[tuple
     return np.array([steered.get(name, rest) for name in names], dtype=np.float64)
 
 
+class BlindEncoder:
+    """Stands in for `TextEncoder`, which would read the steering."""
+
+    def encode(self, _: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        """The same for every text."""
+        return FEATURES
+
+
 class FakeHandler(LlamaCppModelHandler):
     """The project's own handler with a fake scorer: all but the engine is real."""
 
     def load_scorer(self) -> FakeScorer:  # type: ignore[override]  # it stands in for the real one
         return FakeScorer(self._local.name, self._tasks)
+
+    def load_encoder(self) -> BlindEncoder:  # type: ignore[override]  # it stands in for the real one
+        return BlindEncoder()
 
 
 def fake_handler(

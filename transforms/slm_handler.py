@@ -143,16 +143,21 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
     def load_model(self) -> LocalSession:
         """The session of this process; the weights are loaded when a record needs them."""
-        session: LocalSession = self._shared.acquire(self._open_session)
-        return session
 
-    def _open_session(self) -> LocalSession:
-        encoder = TextEncoder(asset_path(ENCODER)) if self._local.embedding else None
-        return LocalSession(self.load_scorer, self._journal, encoder)
+        def open_session() -> LocalSession:
+            encoder = self.load_encoder() if self._local.embedding else None
+            return LocalSession(self.load_scorer, self._journal, encoder)
+
+        session: LocalSession = self._shared.acquire(open_session)
+        return session
 
     def load_scorer(self) -> LocalScorer:
         """Load the model."""
         return LocalScorer(self._local, self._tasks)
+
+    def load_encoder(self) -> TextEncoder:
+        """The sentence encoder, where a head looks at its vectors."""
+        return TextEncoder(asset_path(ENCODER))
 
     def run_inference(
         self, batch: Sequence[Work], model: LocalSession, inference_args: Mapping[str, Any] | None = None
