@@ -1,18 +1,18 @@
 """Fitting a head and choosing between it and the label scores, by cross-validated log-loss.
 
-Only rows that the certification never sees may be given to these functions.
+Only rows that the certification never sees may be given to these functions. scikit-learn is imported where
+it is used: it takes a second, which a job without a target need not wait.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg, optimize
-from sklearn.linear_model import LogisticRegression
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from router.head import FLOOR, Head, head_parts, looks_at, softmax
@@ -232,6 +232,8 @@ class _Fitting:
         return Head(of.kind, of.center, weights @ of.rotation.T, intercept)
 
     def _fit(self, use: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - see the module's beginning
+
         inputs, labels = self._prepared.inputs[use], self._prepared.labels
         weights = np.zeros((labels, inputs.shape[1]))
         intercept = np.full(labels, -np.inf)
@@ -241,7 +243,10 @@ class _Fitting:
             intercept[seen] = 0.0
             return weights, intercept
         model = LogisticRegression(C=self._strength, tol=1e-3, max_iter=300)
-        model.fit(inputs, answers)
+        with warnings.catch_warnings():
+            # Few rows for each of many labels: the cross-validation sees what such a head is worth.
+            warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+            model.fit(inputs, answers)
         if len(seen) == 2:  # noqa: PLR2004 - scikit-learn then gives the weights of the second label only
             weights[seen[1]], intercept[seen] = model.coef_[0], (0.0, float(model.intercept_[0]))
         else:
@@ -256,6 +261,8 @@ def _turned(centered: npt.NDArray[np.float64], part: Part | None) -> npt.NDArray
     """
     if part is None:
         return np.eye(centered.shape[1])
+    from sklearn.utils.extmath import randomized_svd  # noqa: PLC0415 - see the module's beginning
+
     spread = math.sqrt(float(centered.var(axis=0).sum()))
     directions = min(_DIRECTIONS, *centered.shape)
     _, _, axes = randomized_svd(centered, n_components=directions, random_state=0)

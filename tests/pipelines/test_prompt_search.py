@@ -185,7 +185,7 @@ def test_after_its_time_nothing_is_tried(seconds: float, tries: int) -> None:
 
 
 def test_time_may_end_between_the_best() -> None:
-    """The one that was compared on more rows is taken, because the figures of the others are of other rows."""
+    """The one that was compared on more rows is taken, because the others' figures are of other rows."""
     model = Model(by_examples)
     search = searching(model, count=MANY, seconds=8.5)
 

@@ -90,6 +90,42 @@ def test_few_rows_leave_the_label_scores() -> None:
     assert "too few rows" in choice.reason
 
 
+def test_more_labels_than_rows_of_each_make_no_noise() -> None:
+    """scikit-learn would warn of them, and warnings are errors here."""
+    answers = np.arange(40) % 30
+
+    choice = choose_head(TrainingRows(Evidence(np.full((40, 30), 1 / 30)), answers))
+
+    assert choice.head is None
+
+
+def test_a_useful_embedding_is_used() -> None:
+    """Alone, or beside features that say something else."""
+    rows = _rows(300, useful=True)
+    features, rng = rows.seen.features, np.random.default_rng(5)
+    assert features is not None
+    noise = rng.normal(size=features.shape).astype(np.float32)
+    halves = features.copy(), features.copy()
+    halves[0][:, 1], halves[1][:, 0] = noise[:, 1], noise[:, 0]
+
+    def chosen(*parts: np.ndarray[tuple[int, int], np.dtype[np.float32]] | None) -> str | None:
+        head = choose_head(TrainingRows(Evidence(rows.seen.scores, *parts), rows.answers)).head
+        return None if head is None else head.inputs
+
+    assert chosen(None, features) == "embedding"
+    assert chosen(noise, features) == "embedding"
+    assert chosen(*halves) == "features and embedding"
+    assert chosen(noise, noise) is None
+
+
+def test_a_head_takes_its_parts_in_order() -> None:
+    """Features, embedding, logarithms: as a calibration stores the weights."""
+    seen = Evidence(np.array([[0.5, 1.0]]), np.array([[7.0]], np.float32), np.array([[8.0]], np.float32))
+
+    assert head_inputs("features and embedding", seen)[0] == pytest.approx([7.0, 8.0, np.log(0.5), 0.0])
+    assert head_inputs("embedding", seen)[0] == pytest.approx([8.0, np.log(0.5), 0.0])
+
+
 def test_one_label_only_leaves_the_label_scores() -> None:
     """There is nothing to tell apart."""
     rows = TrainingRows(Evidence(np.full((50, 2), 0.5)), np.zeros(50, np.int64))
