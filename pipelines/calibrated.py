@@ -141,9 +141,8 @@ def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> P
     found = stored.calibration
     prompts = chosen_prompts(found.models)
     heads = [one.head.inputs for one in found.models if one.head is not None]
-    opening = replace(
-        plan.opening,
-        prompts=prompts,
+    opening = plan.opening.asking(
+        prompts,
         features=any(looks_at(inputs, "features") for inputs in heads),
         embedding=any(looks_at(inputs, "embedding") for inputs in heads),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def examples_wanted(job: Job, pilot: Pilot) -> int:
     """How many records to set aside as a source of examples: none where the user gave examples."""
     if job.calibration.search_seconds <= 0.0:
         return 0
-    labels = [len(task.labels) for task in job.tasks if task.kind == "single_label" and not task.examples]
+    labels = [len(task.labels) for task in job.tasks if task.kind == "single_label" and task.examples == ()]
     wanted = min(sum(_EXAMPLES_A_LABEL * count for count in labels), _MOST_EXAMPLES)
     return min(wanted, max(24, pilot.records // _SHARE_FOR_EXAMPLES)) if labels else 0
 
@@ -70,13 +70,13 @@ def search_prompts(
     tried: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {}
     for (name, task_name), group in _groups(calibrator, rows).items():
         task, model = calibrator.run.plan.task(task_name), job.models[name]
-        prompts[name][task_name] = _unchanged(task)
+        prompts[name][task_name] = _unchanged(calibrator, name, task)
         known = _known(calibrator, group, task)
         if task.kind == "multi_label" or job.calibration.search_seconds <= 0.0 or not known:
             continue
         if not isinstance(model, LlamaCppModel):
             continue
-        pool = [
+        pool = calibrator.run.plan.opening.pools.get(task_name) or [
             LabelledText(work.record.text, task.label_names[label])
             for work, label in _known(calibrator, examples, task)
         ]
@@ -96,9 +96,11 @@ def search_prompts(
     return prompts, tried
 
 
-def _unchanged(task: Task) -> ChosenPrompt:
+def _unchanged(calibrator: Calibrator, name: str, task: Task) -> ChosenPrompt:
+    """How the model is asked without a search."""
     many = task.kind == "single_label" and len(task.labels) > MOST_LABELS_SCORED
-    return ChosenPrompt(None, None, label_tree=not many)
+    given = calibrator.run.plan.opening.prompts.get(name, {}).get(task.name, ChosenPrompt(None, None))
+    return replace(given, label_tree=not many)
 
 
 def _groups(calibrator: Calibrator, rows: Sequence[Work]) -> dict[tuple[str, str], list[Work]]:
@@ -131,7 +133,7 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
     scored = calibrator.scored(rows)
     for name, task_name in sorted(_groups(calibrator, rows)):
         task = calibrator.run.plan.task(task_name)
-        chosen = prompts.get(name, {}).get(task_name, _unchanged(task))
+        chosen = prompts.get(name, {}).get(task_name) or _unchanged(calibrator, name, task)
         answered = [
             _Answered(place, one, words)
             for place, one in scored.get((name, task_name), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -78,14 +78,15 @@ class PilotRun:
 
     def fingerprints(self, prompts: Prompts) -> Mapping[str, Mapping[str, str]]:
         """What decides the models' answers with these prompts, by model and task."""
-        return open_models(replace(self.plan.opening, prompts=prompts)).fingerprints
+        opening = self.plan.opening.asking(prompts, features=False, embedding=False)
+        return open_models(opening).fingerprints
 
     def ask(self, asked: Mapping[str, Sequence[Work]], prompts: Prompts) -> dict[tuple[str, bytes], Answer]:
         """What each model says of its works, by model and text key; without those that it did not answer.
 
         What the journal holds already is not asked again.
         """
-        opening = replace(self.plan.opening, prompts=prompts, features=True, embedding=True)
+        opening = self.plan.opening.asking(prompts, features=True, embedding=True)
         models = open_models(opening)
         wanted = {name: works for name, works in asked.items() if works}
         found, missing = _find(wanted, models.journals)

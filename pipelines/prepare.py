@@ -17,12 +17,14 @@ import fsspec
 from pipelines.annotate import Plan
 from pipelines.output_folder import LEDGER
 from router.assets import asset_path
+from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
-from router.job import LlamaCppModel, OpenAIModel
+from router.job import ExampleSource, LlamaCppModel, OpenAIModel
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.prices import hosted_price, load_price_table, local_price
+from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
@@ -32,6 +34,7 @@ from transforms.llm_access import preflight
 from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
 from transforms.model_files import cache_folder, fetch_model, file_digest
 from transforms.output_rows import RowFormat
+from transforms.read_examples import digest_examples, read_examples
 from transforms.read_records import Reader, first_rows
 from transforms.reading import plan_input
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel
@@ -42,8 +45,8 @@ if TYPE_CHECKING:
 
     from apache_beam.ml.inference.base import ModelHandler
 
-    from router.calibration import ChosenPrompt
     from router.job import Job
+    from router.prompt_search import LabelledText
     from router.records import Work
     from transforms.reading import Split
 
@@ -70,7 +73,14 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     found = plan_input(job.input, split_bytes=_SPLIT_BYTES, workers=workers)
     output = job.output.path.rstrip("/")
     ledger = ledger_path(output) if job.budget is not None and local else None
-    opening = Opening(job, f"{output}/state/journal", workers, ledger, local=local)
+    pools = {
+        task.name: read_examples(job, task, task.examples)
+        for task in job.tasks
+        if isinstance(task.examples, ExampleSource)
+    }
+    opening = Opening(
+        job, f"{output}/state/journal", workers, ledger, local, _drawn_prompts(job, pools), pools=pools
+    )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
     layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
@@ -82,7 +92,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         time.time(),
         {} if fixed is None else fixed_gate(fixed),
         job.routing.escalate_to,
-        _manifest(job, models, found.splits, limit),
+        _manifest(opening, models, found.splits, limit),
     )
     reader, splits = Reader(job, found.schema), found.splits
     if limit is not None:
@@ -90,6 +100,21 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     policy = None if fixed is None else Policy.of(job)
     opening = replace(opening, digests=models.digests)
     return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", policy, opening)
+
+
+def _drawn_prompts(
+    job: Job, pools: Mapping[str, Sequence[LabelledText]]
+) -> dict[str, dict[str, ChosenPrompt]]:
+    """What the local models are shown of the sources of examples, where no search says otherwise."""
+    drawn = {
+        task.name: ChosenPrompt(
+            None, draw_examples(pools[task.name], task.label_names, FIRST_COUNT, DRAWS[0])
+        )
+        for task in job.tasks
+        if task.name in pools
+    }
+    local = [name for name in used_models(job) if isinstance(job.models[name], LlamaCppModel)]
+    return dict.fromkeys(local, drawn) if drawn else {}
 
 
 def start(plan: Plan) -> None:
@@ -119,13 +144,25 @@ class Opening:
     """Path of the file in which this machine's workers share `job.budget`; None where they share none."""
     local: bool
     prompts: Mapping[str, Mapping[str, ChosenPrompt]] = field(default_factory=dict)
-    """By model and task: how it is asked, where that was searched for."""
+    """By model and task: how it is asked, where the job file does not say it."""
     features: bool = False
     """Whether local models' features are journaled, for a learned head."""
     embedding: bool = False
     """The same of the sentence encoder's vectors of the texts."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of local models' files, where they are known already."""
+    pools: Mapping[str, tuple[LabelledText, ...]] = field(default_factory=dict)
+    """By task: rows of another file from which examples may be drawn."""
+
+    def asking(
+        self, prompts: Mapping[str, Mapping[str, ChosenPrompt]], *, features: bool, embedding: bool
+    ) -> Opening:
+        """The same with other prompts for some models and tasks, keeping what heads look at."""
+        merged = {
+            name: {**self.prompts.get(name, {}), **prompts.get(name, {})}
+            for name in {*self.prompts, *prompts}
+        }
+        return replace(self, prompts=merged, features=features, embedding=embedding)
 
 
 @dataclass(frozen=True)
@@ -230,13 +267,18 @@ def used_models(job: Job) -> list[str]:
     return [name for name in job.models if name in named]
 
 
-def _manifest(job: Job, models: Models, splits: Sequence[Split], limit: int | None) -> dict[str, Any]:
+def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: int | None) -> dict[str, Any]:
+    job = opening.job
     # Where the output lies is no part of what it holds.
     settings = job.model_dump_json(exclude={"output": {"path"}})
+    files = {
+        **models.digests,
+        **{f"examples of {name}": digest_examples(rows) for name, rows in opening.pools.items()},
+    }
     return {
         "format": 1,
         "run": uuid.uuid4().hex,
-        "job_digest": job_digest(settings, json.dumps(models.digests), _extent(splits), repr(limit)),
+        "job_digest": job_digest(settings, json.dumps(files), _extent(splits), repr(limit)),
         "job": job.model_dump(mode="json"),
         "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in models.digests.items()},

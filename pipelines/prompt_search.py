@@ -61,7 +61,7 @@ class PromptSearch:
         The first candidate is always tried; after `seconds` no further one is.
         """
         end = self.clock() + self.seconds
-        own = bool(self.task.examples)
+        own = bool(self.task.shown)
         counts = (0,) if own or not self.pool else (FIRST_COUNT, 0)
         plans = [(form, count, DRAWS[0]) for form in forms for count in counts]
         best = self._best_of(plans, end, _FIRST_ROWS)

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from router import job_checks
-from router.job_checks import is_number, not_secret, one_or_many
+from router.job_checks import is_number, listed_or_source, not_secret, one_or_many
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
@@ -81,6 +81,19 @@ class Example(_Strict):
     """The right label from the task's list; a list of labels where the task is multi_label."""
 
 
+class ExampleSource(_Strict):
+    """Labelled rows from which the examples are drawn, in a file of their own."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    path: Annotated[Name, Field(alias="from")]
+    """The rows: whatever `input.path` may be."""
+    text: Name = "text"
+    """The column with the text."""
+    label: Name = "label"
+    """The column with the right label."""
+
+
 class Task(_Strict):
     """What is asked about a text."""
 
@@ -92,8 +105,17 @@ class Task(_Strict):
     """What to do, as one would tell a person."""
     labels: Annotated[tuple[Label, ...], NotEmpty]
     """The labels to choose from."""
-    examples: tuple[Example, ...] = ()
-    """Texts with the right label; a few of them help small models more than anything else."""
+    examples: Annotated[
+        Annotated[tuple[Example, ...], Tag("listed")] | Annotated[ExampleSource, Tag("source")],
+        Discriminator(listed_or_source),
+    ] = ()
+    """Texts with the right label, or where to draw them from; a few of them help small models more than
+    anything else."""
+
+    @property
+    def shown(self) -> tuple[Example, ...]:
+        """The examples that stand in the prompt; of a source, none were drawn yet."""
+        return self.examples if isinstance(self.examples, tuple) else ()
 
     @property
     def label_names(self) -> tuple[str, ...]:

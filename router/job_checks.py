@@ -54,6 +54,11 @@ def one_or_many(value: object) -> str:
     return "many" if isinstance(value, (list, tuple)) else "one"
 
 
+def listed_or_source(value: object) -> str:
+    """Tell which form examples have: a list of them, or where to draw them from."""
+    return "source" if isinstance(value, dict) or hasattr(value, "path") else "listed"
+
+
 def complete_gate(data: object) -> object:
     """Add the terms that a gate with a target left out: delta 0.05 and the oracle `llm`."""
     if not isinstance(data, dict) or data.get("target") is None:
@@ -67,7 +72,10 @@ def task_problems(task: Task) -> list[Problem]:
     problems = _repeated([("labels", i, "name") for i in range(len(task.labels))], task.label_names)
     if task.kind == "single_label" and len(task.labels) < 2:  # noqa: PLR2004 - one label leaves no choice
         problems.append((("labels",), "has 1 label; single_label needs at least 2", None))
-    for i, example in enumerate(task.examples):
+    if not isinstance(task.examples, tuple) and task.kind == "multi_label":
+        says = "takes a list of examples where the task is multi_label; write some into the job file"
+        problems.append((("examples",), says, None))
+    for i, example in enumerate(task.shown):
         at: Place = ("examples", i, "label")
         if isinstance(example.label, str):
             problems += _unknown([(at, example.label)], task.label_names, "a label of this task")

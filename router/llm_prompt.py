@@ -31,7 +31,7 @@ def messages(task: Task, text: str) -> list[dict[str, str]]:
     last message and stands alone. Lone surrogates, which UTF-8 cannot carry, are replaced by "?".
     """
     chat = [{"role": "system", "content": _system(task)}]
-    for example in task.examples:
+    for example in task.shown:
         chat.append({"role": "user", "content": _sendable(example.text)})
         chat.append({"role": "assistant", "content": _example_answer(task, example)})
     chat.append({"role": "user", "content": _sendable(text)})

@@ -64,7 +64,7 @@ def candidate(
     task: Task, form: PromptForm, per_label: int, draw: int, pool: Sequence[LabelledText]
 ) -> Candidate:
     """The prompt in a form with so many examples of each label; the task's own examples where it has some."""
-    examples = task.examples or draw_examples(pool, task.label_names, per_label, draw)
+    examples = task.shown or draw_examples(pool, task.label_names, per_label, draw)
     tree = len(task.labels) <= MOST_LABELS_SCORED
     return Candidate(form, per_label, draw, ChosenPrompt(form, examples, tree))
 

@@ -71,7 +71,7 @@ def build_prompt(
     """
     words = task.name.replace("_", " ")
     opening = form.opening.replace("{task}", words).replace("{Task}", words.capitalize())
-    body = _instruction(task) + "".join(_shown(task, example, opening) for example in task.examples)
+    body = _instruction(task) + "".join(_shown(task, example, opening) for example in task.shown)
     # A multi_label task asks its questions in the place of the opening.
     closing = opening if task.kind == "single_label" else ""
     beginning, end = Segment(f"{body}Text:"), Segment(f"\n{closing}")
@@ -106,8 +106,8 @@ def _instruction(task: Task) -> str:
 def _examples_show_labels(task: Task) -> bool:
     # Naming the labels again gained nothing then (docs/measurements.md).
     if task.kind == "multi_label":
-        return bool(task.examples)
-    return {example.label for example in task.examples} == set(task.label_names)
+        return bool(task.shown)
+    return {example.label for example in task.shown} == set(task.label_names)
 
 
 def _shown(task: Task, example: Example, opening: str) -> str:

@@ -3,10 +3,12 @@
     python -m tools.value OUTPUT... [--zero NAME.npz...] [--draws 5]
 
 Each OUTPUT is a finished job with a target whose oracle answered with the column `label`. Its journal holds
-the small model's scores and features for every record, so pilots can be drawn anew, as often as one likes:
-heads are trained and gates certified by the program's own functions, for a job of the records that are there
-and for one of 50,000 resampled from them. `bargain` (0.1.3; where it is installed) is given the same raw
-confidences, and zero-shot ones of the same data. Shares are of oracle calls avoided, the pilot's included.
+the small model's scores and features for every record (fix `calibration.pilot.train` to some hundreds, so
+that a head looks at them), and the encoder's vectors are made anew. So pilots can be drawn as often as one
+likes: heads are trained and gates certified by the program's own functions, for a job of the records that
+are there and for one of 50,000 resampled from them. `bargain` (0.1.3; where it is installed) is given the
+same raw confidences, and zero-shot ones of the same data. Shares are of oracle calls avoided, the pilot's
+included.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import argparse
 import importlib.util
 import json
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from router.assets import asset_path
 from router.certification import CertifyingRows, certify
 from router.confidence import fit_confidence
 from router.evidence import gather
@@ -30,6 +33,7 @@ from router.head_training import TrainingRows, choose_head
 from router.identity import text_key
 from router.journal import read_entry
 from router.pilot_size import SizePlan, Terms, plan_size, with_half, worth_growing
+from transforms.text_encoder import ENCODER, TextEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +77,11 @@ def load_pool(output: pathlib.Path) -> Pool:
     kept = [(text, gold) for text, gold in zip(texts, table["label"], strict=True) if text not in spent]
     found = [(answers[text_key(text, task)], names.index(gold)) for text, gold in kept]
     labels = np.array([label for _, label in found], np.int64)
-    return Pool(TrainingRows(gather([one for one, _ in found]), labels), len(spent))
+    seen = gather([one for one, _ in found])
+    if seen.features is not None and seen.embedding is None:
+        encoder = TextEncoder(asset_path(ENCODER))
+        seen = replace(seen, embedding=np.stack([encoder.encode(text) for text, _ in kept]))
+    return Pool(TrainingRows(seen, labels), len(spent))
 
 
 def _answers(journal: pathlib.Path, fingerprint: str) -> dict[bytes, Any]:

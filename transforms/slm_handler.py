@@ -84,7 +84,7 @@ class LocalScorer:
             form = dataclasses.replace(form, form="chat" if template is not None else "plain")
         if form is None:
             form = choose_form(
-                entry, self._local.model, examples=bool(wanted.examples), has_template=template is not None
+                entry, self._local.model, examples=bool(wanted.shown), has_template=template is not None
             )
         bos, eos = self._model.token_text("bos"), self._model.token_text("eos")
         prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)

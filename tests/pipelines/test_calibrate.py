@@ -15,7 +15,7 @@ from pipelines.calibration_store import CalibrationError
 from pipelines.commands import calibrate_job
 from pipelines.errors import JobFailedError
 from tests.fake_llm_server import Behaviour, FakeLlmServer
-from tests.pipelines.gate_rows import hosted, read, rows, steered_label, target_job
+from tests.pipelines.gate_rows import LABELS, hosted, read, rows, steered_label, target_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,6 +196,24 @@ def test_a_prompt_is_searched_for_with_records_of_its_own(world: World) -> None:
     pilot = (world.output / "state/calibration/pilot.jsonl").read_text().splitlines()[1:]
     first = {json.loads(line)["text"] for line in pilot[: stored["sizes"]["examples"]]}
     assert {one["text"] for one in model["prompt"]["examples"] or ()} <= first
+
+
+def test_examples_may_come_from_another_file(world: World) -> None:
+    """Then no record of the pilot is set aside for them, and the chosen ones are that file's."""
+    world.write_lines(rows(1000))
+    others = [{"text": f"other {n} small={label}:0.9", "label": label} for n in range(9) for label in LABELS]
+    path = world.folder / "examples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in others), encoding="utf-8")
+    [task] = world.job().model_dump(mode="json")["tasks"]
+    task["examples"] = {"from": str(path)}
+
+    world.run(**target_job(calibration={"search_seconds": 60}), tasks=[task])
+
+    stored = json.loads((world.output / "state/calibration/calibration.json").read_text())
+    [model] = stored["models"]
+    assert stored["sizes"]["examples"] == 0
+    assert "8 examples" in " ".join(one["prompt"] for one in model["prompts"])
+    assert {one["text"] for one in model["prompt"]["examples"]} <= {row["text"] for row in others}
 
 
 def test_calibrate_does_the_pilot_only_and_run_goes_on_with_it(world: World) -> None:

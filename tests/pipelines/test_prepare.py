@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from router.job import Job
     from tests.pipelines.jobs import World
 
 HOSTED = {
@@ -189,3 +191,38 @@ def test_a_job_is_the_same_whatever_its_place_and_its_workers(ready: World) -> N
     assert digest(limit=3) != digest(limit=2)
     assert digest(output={"path": str(ready.output), "format": "jsonl"}) != same
     assert digest(limits={"max_characters": 99}) != same
+
+
+def drawing(ready: World, rows: list[dict[str, str]]) -> Job:
+    """A job whose examples come from rows of another file."""
+    path = ready.folder / "examples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = {**SENTIMENT, "examples": {"from": str(path)}}
+    return ready.job(tasks=[task])
+
+
+def test_examples_are_drawn_from_another_file(ready: World) -> None:
+    """Four of each label, for the local models; other rows make another job."""
+    rows = [{"text": f"{label} {n}", "label": label} for label in ("negative", "positive") for n in range(6)]
+
+    first = prepare(drawing(ready, rows), workers=1)
+    again = prepare(drawing(ready, rows), workers=1)
+    other = prepare(drawing(ready, rows[1:]), workers=1)
+
+    for name in ("small", "large"):
+        shown = first.opening.prompts[name]["sentiment"].examples
+        assert shown is not None
+        assert sorted(one.label for one in shown) == ["negative"] * 4 + ["positive"] * 4
+        assert {one.text for one in shown} <= {row["text"] for row in rows}
+    assert first.ending.manifest["job_digest"] == again.ending.manifest["job_digest"]
+    assert first.ending.manifest["job_digest"] != other.ending.manifest["job_digest"]
+
+
+def test_examples_of_another_file_are_part_of_the_prompt(ready: World) -> None:
+    """Answers that were given without them do not count."""
+    rows = [{"text": f"{label} {n}", "label": label} for label in ("negative", "positive") for n in range(6)]
+
+    with_them = prepare(drawing(ready, rows), workers=1).ending.manifest["answers"]
+    without = prepare(ready.job(tasks=[SENTIMENT]), workers=1).ending.manifest["answers"]
+
+    assert with_them["small"] != without["small"]

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from router.job import Budget, Example, Gate, Job, LlamaCppModel, OpenAIModel, Price, Task, When
+from router.job import (
+    Budget,
+    Example,
+    ExampleSource,
+    Gate,
+    Job,
+    LlamaCppModel,
+    OpenAIModel,
+    Price,
+    Task,
+    When,
+)
 
 LABELS = [{"name": "bad"}, {"name": "good"}]
 
@@ -117,6 +128,21 @@ def test_examples_labels_are_on_the_list() -> None:
     ]
 
 
+def test_examples_may_name_where_to_draw_them_from() -> None:
+    """The columns are named as those of many a dataset; a list of labels cannot be drawn."""
+    data = {"name": "t", "instruction": "i", "labels": LABELS}
+
+    task = Task.model_validate(data | {"examples": {"from": "rows.parquet"}})
+
+    assert isinstance(task.examples, ExampleSource)
+    assert (task.examples.path, task.examples.text, task.examples.label) == ("rows.parquet", "text", "label")
+    assert task.shown == ()
+    assert Task.model_validate(task.model_dump(mode="json")) == task
+    many = data | {"kind": "multi_label", "examples": {"from": "rows.parquet"}}
+    says = "takes a list of examples where the task is multi_label; write some into the job file"
+    assert complaints(Task, many) == [("examples", says)]
+
+
 def test_multi_label_examples_take_one_or_many() -> None:
     """With multi_label an example has one label, several, or none; each must be on the list."""
     data: dict[str, Any] = {"name": "t", "kind": "multi_label", "instruction": "i", "labels": LABELS}
@@ -124,7 +150,7 @@ def test_multi_label_examples_take_one_or_many() -> None:
 
     task = Task.model_validate(data | {"examples": examples})
 
-    assert [example.label for example in task.examples] == ["bad", ("bad", "good"), ()]
+    assert [example.label for example in task.shown] == ["bad", ("bad", "good"), ()]
     wrong = data | {"examples": [{"text": "x", "label": ["bad", "zzz"]}]}
     assert complaints(Task, wrong) == [
         ("examples.0.label.1", "is not a label of this task; known: bad, good")
