@@ -125,8 +125,8 @@ class Calibrator:
         missing = sum(self.answer(large, work) is None for work in works)
         if missing:
             raise JobFailedError(
-                f"{missing:,} of the pilot's {len(works):,} records got no answer from {large}: it was not "
-                "available, or budget.max_usd does not allow the calls; without them nothing can be certified"
+                f"{missing:,} of the pilot's {len(works):,} records got no answer from {large} "
+                f"({self.run.failure_of(large) or 'no reason given'}); without them nothing can be certified"
             )
 
     def ask_small(self, works: Sequence[Work], prompts: Prompts) -> None:

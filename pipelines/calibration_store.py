@@ -93,10 +93,10 @@ def find_stored(url: str, job_digest: str) -> StoredCalibration | None:
     path = f"{folder}/{_JSON}"
     if not filesystem.exists(path):
         return None
-    value = json.loads(filesystem.cat_file(path))
-    if value.get("job_digest") != job_digest:
-        return None
     try:
+        value = json.loads(filesystem.cat_file(path))
+        if value.get("job_digest") != job_digest:
+            return None
         calibration = read_calibration(value, filesystem.cat_file(f"{folder}/{_ARRAYS}"))
     except (ValueError, FileNotFoundError):
         return None

@@ -16,7 +16,7 @@ from pipelines.prepare import open_models
 from pipelines.runner import run_pipeline
 from router.identity import text_key
 from router.pilot import Pilot, read_pilot
-from transforms.ask_pilot import AskModels, save_pilot
+from transforms.ask_pilot import AskModels, save_failures, save_pilot
 from transforms.index_records import IndexRecords, Sampling
 from transforms.journal import Journal, JournalOf
 from transforms.read_corrections import read_corrections
@@ -92,8 +92,23 @@ class PilotRun:
         found, missing = _find(wanted, models.journals)
         if not missing:
             return found
-        run_pipeline(lambda pipeline: pipeline | AskModels(models.handlers, missing), self.options)
+
+        def build(pipeline: beam.Pipeline) -> None:
+            failures = pipeline | "AskModels" >> AskModels(models.handlers, missing)
+            start = pipeline | "Start" >> beam.Create([None])
+            _ = start | "Save" >> beam.Map(save_failures, pvalue.AsList(failures), self._failures)
+
+        run_pipeline(build, self.options)
         return found | _find(missing, models.journals)[0]
+
+    def failure_of(self, model: str) -> str:
+        """Why a model gave no answer when it was asked last; empty where that is not known."""
+        with fsspec.open(self._failures, "rb") as stream:
+            return str(json.load(stream).get(model, ""))
+
+    @property
+    def _failures(self) -> str:
+        return f"{self.plan.state}/calibration/failures.json"
 
 
 def _find(

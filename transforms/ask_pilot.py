@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class AskModels(beam.PTransform[Any, Any]):
-    """Ask each model about the works that are its own; nothing comes out, the journal has the answers."""
+    """Ask each model about the works that are its own: the journal gets the answers.
+
+    What went wrong comes out, one failure of each model as the pair of its name and the reason.
+    """
 
     def __init__(
         self, handlers: Mapping[str, ModelHandler[Work, Work, Any]], asked: Mapping[str, Sequence[Work]]
@@ -28,15 +32,34 @@ class AskModels(beam.PTransform[Any, Any]):
         self._handlers = handlers
         self._asked = asked
 
-    def expand(self, pipeline: beam.Pipeline) -> Any:  # noqa: ANN401 - one output for each model
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[tuple[str, str]]:
         """Wire one short chain for each model."""
-        return [
+        failures = tuple(
             pipeline
             | f"Pilot of {name}" >> beam.Create([dataclasses.replace(work, ask=name) for work in works])
             | f"Spread for {name}" >> beam.Reshuffle()
             | f"Ask {name}" >> RunInference(self._handlers[name])
+            | f"Failures of {name}" >> beam.FlatMap(failures_of)
             for name, works in self._asked.items()
-        ]
+        )
+        one = failures | beam.Flatten() | beam.combiners.Sample.FixedSizePerKey(1)
+        reasons: beam.PCollection[tuple[str, str]] = one | "Reasons" >> beam.MapTuple(
+            lambda name, details: (name, details[0])
+        )
+        return reasons
+
+
+def failures_of(work: Work) -> Iterator[tuple[str, str]]:
+    """Model and reason of the answers that are none."""
+    for answer in work.answers:
+        if answer.failure is not None:
+            yield answer.model, answer.detail
+
+
+def save_failures(_: object, failures: Iterable[tuple[str, str]], url: str) -> None:
+    """Write the reasons to a file."""
+    with fsspec.open(url, "wb") as stream:
+        stream.write(json.dumps(dict(failures), ensure_ascii=False).encode())
 
 
 def save_pilot(_: object, pilots: Iterable[Pilot], url: str) -> None:
