@@ -36,6 +36,9 @@ Sets = Annotated[
 BeamOptions = Annotated[
     list[str] | None, typer.Argument(help="After --: options for Beam.", metavar="[-- BEAM OPTIONS]")
 ]
+InputPath = Annotated[str | None, typer.Option("--input", help="Read this URL instead.")]
+OutputPath = Annotated[str | None, typer.Option("--output", help="Write to this folder instead.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what is in the output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and tracebacks of errors.")]
 
 
@@ -43,10 +46,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and t
 def run(  # noqa: PLR0917 - typer passes them by name
     job_file: JobFile,
     beam_options: BeamOptions = None,
-    input_path: Annotated[str | None, typer.Option("--input", help="Read this URL instead.")] = None,
-    output_path: Annotated[str | None, typer.Option("--output", help="Write to this folder instead.")] = None,
+    input_path: InputPath = None,
+    output_path: OutputPath = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Annotate only the first N records.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what is in the output.")] = False,
+    fresh: Fresh = False,
     sets: Sets = [],  # noqa: B006 - typer copies it
     verbose: Verbose = False,
 ) -> None:
@@ -65,9 +68,12 @@ def run(  # noqa: PLR0917 - typer passes them by name
 
 
 @app.command()
-def calibrate(
+def calibrate(  # noqa: PLR0917 - typer passes them by name
     job_file: JobFile,
     beam_options: BeamOptions = None,
+    input_path: InputPath = None,
+    output_path: OutputPath = None,
+    fresh: Fresh = False,
     sets: Sets = [],  # noqa: B006 - typer copies it
     verbose: Verbose = False,
 ) -> None:
@@ -75,7 +81,8 @@ def calibrate(
     with _errors(verbose=verbose):
         from pipelines.commands import calibrate_job  # noqa: PLC0415 - see `run`
 
-        calibrate_job(_load(job_file, sets, None, None), beam_options or [], console=Console(stderr=True))
+        job = _load(job_file, sets, input_path, output_path)
+        calibrate_job(job, beam_options or [], fresh=fresh, console=Console(stderr=True))
 
 
 @app.command()

@@ -104,8 +104,10 @@ def _guarded(plan: Plan, work: Callable[[], object], console: Console, lock: Out
         raise JobFailedError(f"{error}{_kept(output)}") from error
 
 
-def calibrate_job(job: Job, beam_options: Sequence[str], *, console: Console) -> None:
+def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False, console: Console) -> None:
     """Certify the gate of a job and leave the calibration in its output's state folder; annotate nothing.
+
+    `fresh` replaces what is in the output, answers included.
 
     Raises what `run_job` raises, and `ValueError` where the job's gate has no target.
     """
@@ -116,7 +118,7 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, console: Console) ->
     options = options_of(beam_options)
     plan = _prepared(job, options, None, console)
     with output_lock(plan.ending.output) as lock:
-        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
+        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
         for line in claim.lines:
             say(console, line)
         _guarded(plan, lambda: calibrated_plan(plan, options, lambda line: say(console, line)), console, lock)

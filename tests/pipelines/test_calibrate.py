@@ -231,6 +231,20 @@ def test_calibrate_does_the_pilot_only_and_run_goes_on_with_it(world: World) -> 
         assert server.answered == summary["status"]["escalated"]
 
 
+def test_calibrating_afresh_asks_again(world: World) -> None:
+    """Else a second time does nothing: the calibration is there."""
+    world.write_lines(rows(600))
+    with FakeLlmServer(answer=steered_label) as server:
+        job = world.job(models=hosted(world, server), **target_job())
+        asked = []
+        for fresh in (False, False, True):
+            calibrate_job(job, [], fresh=fresh, console=Console(quiet=True))
+            asked.append(server.answered)
+
+    assert asked[0] == asked[1]
+    assert asked[2] == 2 * asked[0]
+
+
 def test_calibrating_without_a_target_is_refused(world: World) -> None:
     """There is nothing to certify."""
     world.write_lines(rows(10))
