@@ -236,8 +236,9 @@ def _fall_back(work: Work, policy: Policy, readings: Readings) -> Annotated | De
         verdict = read_answer(answer, task, readings)
         if verdict is not None:
             # An answer that was to be audited is trusted all the same.
-            audit = answer.scores is not None and _trusted(work, verdict, policy)
-            return _annotate(work, verdict, answer, Status.KEPT if audit else status, last.detail)
+            if answer.scores is not None and _trusted(work, verdict, policy):
+                status = Status.KEPT if work.route.rule is None else Status.ROUTED
+            return _annotate(work, verdict, answer, status, last.detail)
     record = work.record
     return DeadLetter(record.position, record.id, reason, f"{last.model}: {last.detail}", "answer", None)
 

@@ -116,6 +116,13 @@ def test_a_failed_audit_keeps_the_trusted_answer(failure: Failure) -> None:
     assert found.usage.usd == Decimal("0.005")
 
 
+def test_a_failed_audit_leaves_a_record_routed_by_a_rule_what_it_is() -> None:
+    """Its status tells who chose the model."""
+    given = work(SURE, failed(Failure.UNAVAILABLE), rule=0)
+
+    assert annotated(given, gated(GateRule(0.8, audit=1.0))).annotation.status is Status.ROUTED
+
+
 def test_doubted_records_are_no_audits() -> None:
     """They were asked about because they are not trusted."""
     rules = gated(GateRule(0.8, audit=1.0))
