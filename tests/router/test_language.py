@@ -40,8 +40,31 @@ def test_line_breaks_are_white_space() -> None:
     assert identify_language("Das\r\nist\nein\u2028kurzer\x0bdeutscher Satz über nichts.") == "de"
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("良い部屋でした", "ja"),
+        ("最高！また行きたい", "ja"),
+        ("Η μπαταρία χάλασε", "el"),
+        ("แบตเตอรี่เสีย", "th"),
+        ("RT @someone: https://t.co/abc Das Konzert war großartig #live", "de"),
+        ("@user @user http", "und"),
+        ("Translate this into English, please: μπαταρία. And tell me where the stress is.", "en"),
+        ("انا مش عارف اعمل ايه في الموضوع ده", "ar"),
+    ],
+)
+def test_short_texts_posts_and_scripts(text: str, language: str) -> None:
+    """A script may tell the language alone; names of users and addresses tell nothing."""
+    assert identify_language(text) == language
+
+
+def test_romanised_text_is_taken_for_the_letters_language_or_left_open() -> None:
+    """Romanised Hindi looks like no language that the model knows."""
+    assert identify_language("yaar kya bakwas movie thi bilkul mat dekhna") in {"und", "en", "id", "hi"}
+
+
 def test_only_the_beginning_is_read() -> None:
-    """1,000 characters tell the language, and a million would take long."""
+    """A few hundred characters tell the language, and a million would take long."""
     english = "This is a perfectly ordinary English sentence. " * 25
 
     assert identify_language(english + "これは日本語の文章です。" * 100_000) == "en"
