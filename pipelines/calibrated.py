@@ -44,8 +44,11 @@ def calibrated_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], 
     """
     url, digest = f"{plan.state}/calibration", str(plan.ending.manifest["job_digest"])
     stored = find_stored(url, digest)
+    calibrator = Calibrator(PilotRun(plan, options), tell)
+    if stored is not None and not _is_current(stored, calibrator.run):
+        tell("gate: certified by another version of Tekizai, so it is certified anew")
+        stored = None
     if stored is None:
-        calibrator = Calibrator(PilotRun(plan, options), tell)
         calibration = calibrator.calibrate()
         large = plan.job.routing.escalate_to
         oracle = {key: answer for (name, key), answer in calibrator.answers.items() if name == large}
@@ -53,6 +56,16 @@ def calibrated_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], 
         save_stored(stored, url, digest)
     tell(_promise(stored))
     return _with(plan, stored, stored.calibration.stated())
+
+
+def _is_current(stored: StoredCalibration, run: PilotRun) -> bool:
+    """Whether models are asked and read as when it was made: a newer version may do so otherwise."""
+    models = stored.calibration.models
+    try:
+        check_fingerprints(models, run.fingerprints(chosen_prompts(models)))
+    except CalibrationError:
+        return False
+    return True
 
 
 def reused_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None]) -> Plan:
@@ -65,6 +78,7 @@ def reused_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None
     found = load_artefact(settings.artefact or "")
     _check_terms(plan, found)
     calibrator = Calibrator(PilotRun(plan, options), tell)
+    check_fingerprints(found.models, calibrator.run.fingerprints(chosen_prompts(found.models)))
     works = calibrator.run.draw(SAMPLE, gold_only=False).works
     calibrator.ask_small(works, chosen_prompts(found.models))
     now = [one for one in read_works(calibrator, found.models, works).confidence if one >= 0.0]
@@ -181,5 +195,5 @@ def check_fingerprints(models: tuple[ModelCalibration, ...], now: Mapping[str, M
         if now.get(one.model, {}).get(one.task) != one.fingerprint:
             raise CalibrationError(
                 f"calibration: it was made for another model file, prompt, instruction or labels of "
-                f"{one.model} for task {one.task}; calibrate again"
+                f"{one.model} for task {one.task}, or by another version of Tekizai; calibrate again"
             )

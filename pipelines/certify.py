@@ -71,7 +71,9 @@ def certify_rows(
     )
     rows = CertifyingRows(np.array(read.confidence), agrees, escalated, slices)
     rule, certification = _gate(calibrator, pilot, rows, asked)
-    rule, note = _within_budget(calibrator, rule, works, read, pilot.records - asked - len(works))
+    # A gold column is no answer: what was learned from is still to be annotated, and so is all without gold.
+    others = pilot.job - len(works) if gate.oracle == "gold" else pilot.records - asked - len(works)
+    rule, note = _within_budget(calibrator, rule, works, read, others)
     held = tuple(_held_back(one, works, rows) for one in fitted.models)
     return Certified(rule, certification, held, rows, note or _useless(certification))
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _EXAMPLES_A_LABEL = 8
 _MOST_EXAMPLES = 200
 _SHARE_FOR_EXAMPLES = 100
+_LEAST_ANSWERS = 2
+"""One alone cannot be held back from a fit to the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +86,14 @@ def search_prompts(
         best = search.search(list(forms(model, catalogue.entry(model.source))))
         calibrator.tell(
             f"prompt of {name} for {task_name}: {best.candidate.name}, log-loss {best.log_loss:.3f}; "
-            f"the best of {len({one.candidate for one in search.tried})}"
+            f"the best of {len({one.candidate.prompt for one in search.tried})}"
         )
         prompts[name][task_name] = best.candidate.prompt
         tried[name, task_name] = tuple(
             {"prompt": one.candidate.name, "log_loss": one.log_loss, "rows": one.rows} for one in search.tried
         )
         for (one, key), answer in search.spent.items():
-            if one != best.candidate:
+            if one != best.candidate.prompt:
                 calibrator.charge(key, answer)
     return prompts, tried
 
@@ -139,6 +141,8 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
             for place, one in scored.get((name, task_name), ())
             if (words := calibrator.oracle_labels(rows[place])) is not None
         ]
+        if len(answered) < _LEAST_ANSWERS:
+            answered = []
         fit = _fit(task, answered)
         model = ModelCalibration(
             name, task_name, prints[name][task_name], chosen, fit.scaled, fit.head, fit.curve, len(answered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -81,12 +81,15 @@ class PilotRun:
         opening = self.plan.opening.asking(prompts, features=False, embedding=False)
         return open_models(opening).fingerprints
 
-    def ask(self, asked: Mapping[str, Sequence[Work]], prompts: Prompts) -> dict[tuple[str, bytes], Answer]:
+    def ask(
+        self, asked: Mapping[str, Sequence[Work]], prompts: Prompts, *, trial: bool = False
+    ) -> dict[tuple[str, bytes], Answer]:
         """What each model says of its works, by model and text key; without those that it did not answer.
 
-        What the journal holds already is not asked again.
+        What the journal holds already is not asked again. In a `trial`, a prompt that does not fit a model's
+        context gets no answers.
         """
-        opening = self.plan.opening.asking(prompts, features=True, embedding=True)
+        opening = replace(self.plan.opening.asking(prompts, features=True, embedding=True), trial=trial)
         models = open_models(opening)
         wanted = {name: works for name, works in asked.items() if works}
         found, missing = _find(wanted, models.journals)

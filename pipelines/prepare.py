@@ -105,7 +105,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
 def _drawn_prompts(
     job: Job, pools: Mapping[str, Sequence[LabelledText]]
 ) -> dict[str, dict[str, ChosenPrompt]]:
-    """What the local models are shown of the sources of examples, where no search says otherwise."""
+    """What the small models are shown of the sources of examples, where no search says otherwise."""
     drawn = {
         task.name: ChosenPrompt(
             None, draw_examples(pools[task.name], task.label_names, FIRST_COUNT, DRAWS[0])
@@ -113,8 +113,9 @@ def _drawn_prompts(
         for task in job.tasks
         if task.name in pools
     }
-    local = [name for name in used_models(job) if isinstance(job.models[name], LlamaCppModel)]
-    return dict.fromkeys(local, drawn) if drawn else {}
+    others = (name for name in used_models(job) if name != job.routing.escalate_to)
+    small = [name for name in others if isinstance(job.models[name], LlamaCppModel)]
+    return dict.fromkeys(small, drawn) if drawn else {}
 
 
 def start(plan: Plan) -> None:
@@ -149,6 +150,8 @@ class Opening:
     """Whether local models' features are journaled, for a learned head."""
     embedding: bool = False
     """The same of the sentence encoder's vectors of the texts."""
+    trial: bool = False
+    """Whether prompts are only tried: one that is too long is then no reason to stop."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of local models' files, where they are known already."""
     pools: Mapping[str, tuple[LabelledText, ...]] = field(default_factory=dict)
@@ -205,7 +208,9 @@ def open_models(opening: Opening) -> Models:
     for name, model in local.items():
         threads = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
         usd = local_price(model, threads, table)
-        wanted = LocalModel(name, model, threads, usd, opening.prompts.get(name, {}), opening.embedding)
+        wanted = LocalModel(
+            name, model, threads, usd, opening.prompts.get(name, {}), opening.embedding, opening.trial
+        )
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])
     return Models({name: handlers[name] for name in used}, digests, {name: journals[name] for name in used})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipelines.pilot_run import PilotRun
+    from router.calibration import ChosenPrompt
     from router.job import Task
     from router.prompt_search import Candidate, LabelledText
     from router.prompts import PromptForm
@@ -52,8 +53,9 @@ class PromptSearch:
     seconds: float
     clock: Callable[[], float] = time.monotonic
     tried: list[Tried] = field(default_factory=list)
-    spent: dict[tuple[Candidate, bytes], Answer] = field(default_factory=dict)
-    """What the trials cost, by candidate and text key."""
+    spent: dict[tuple[ChosenPrompt, bytes], Answer] = field(default_factory=dict)
+    """What the trials cost, by prompt and text key."""
+    _done: set[tuple[ChosenPrompt, int]] = field(default_factory=set)
 
     def search(self, forms: Sequence[PromptForm]) -> Tried:
         """Try forms first, then numbers of examples, then draws, each with the best of what came before.
@@ -83,13 +85,17 @@ class PromptSearch:
         for form, count, draw in plans:
             if self.tried and self.clock() >= end:
                 break
-            self._try(candidate(self.task, form, count, draw, self.pool), rows)
+            one = candidate(self.task, form, count, draw, self.pool)
+            # With few texts to draw from, several counts and draws make the same prompt.
+            if (one.prompt, rows) not in self._done:
+                self._done.add((one.prompt, rows))
+                self._try(one, rows)
         return min(self.tried, key=lambda one: one.log_loss)
 
     def _try(self, one: Candidate, count: int) -> None:
         rows = self.rows[:count]
         answers = self.run.ask(
-            {self.model: [work for work, _ in rows]}, {self.model: {self.task.name: one.prompt}}
+            {self.model: [work for work, _ in rows]}, {self.model: {self.task.name: one.prompt}}, trial=True
         )
         scored = []
         for work, label in rows:
@@ -97,7 +103,7 @@ class PromptSearch:
             answer = answers.get((self.model, key))
             if answer is not None and answer.scores is not None:
                 scored.append((answer.scores, label))
-                self.spent[one, key] = answer
+                self.spent[one.prompt, key] = answer
         if not scored:
             self.tried.append(Tried(one, -math.log(FLOOR), 0))
             return

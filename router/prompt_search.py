@@ -31,7 +31,7 @@ MOST_LABELS_SCORED = 20
 """With more labels than this, scoring each to its last token takes far longer than reading the text: they are
 scored by their first tokens, and a head on the features tells them apart."""
 _MOST_EXAMPLES = 64
-_LONGEST = 600
+LONGEST = 600
 """Characters of a text that may be an example: it is read with every prompt."""
 
 
@@ -74,7 +74,7 @@ def draw_examples(
 ) -> tuple[Example, ...]:
     """Up to `per_label` texts of each label, in rounds over the labels; the same for the same `draw`."""
     rng = np.random.default_rng(draw)
-    short = [one for one in pool if len(one.text) <= _LONGEST and _is_unicode(one.text)]
+    short = [one for one in pool if len(one.text) <= LONGEST and _is_unicode(one.text)]
     order = rng.permutation(len(short))
     by_label = {label: [short[i] for i in order if short[i].label == label] for label in labels}
     chosen = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,6 +141,11 @@ class LabelScores:
     """How many pieces a text longer than the context was scored in."""
     embedding: npt.NDArray[np.float32] | None = None
     """Shape (384,): the sentence encoder's vector of the text, where a head looks at it."""
+
+
+def as_kept(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Features or vectors in the precision that a journal keeps, so that they are the same when read back."""
+    return values.astype("<f2").astype("<f4")
 
 
 class Failure(str, enum.Enum):

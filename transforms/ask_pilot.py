@@ -13,6 +13,7 @@ from apache_beam.ml.inference.base import RunInference
 
 from router.pilot import Pilot, write_pilot
 from router.records import Work
+from transforms.journal import flush_all
 
 if TYPE_CHECKING:
     from apache_beam.ml.inference.base import ModelHandler
@@ -39,7 +40,7 @@ class AskModels(beam.PTransform[Any, Any]):
             | f"Pilot of {name}" >> beam.Create([dataclasses.replace(work, ask=name) for work in works])
             | f"Spread for {name}" >> beam.Reshuffle()
             | f"Ask {name}" >> RunInference(self._handlers[name])
-            | f"Failures of {name}" >> beam.FlatMap(failures_of)
+            | f"Failures of {name}" >> beam.ParDo(FailuresOf())  # type: ignore[no-untyped-call]  # DoFn's own
             for name, works in self._asked.items()
         )
         one = failures | beam.Flatten() | beam.combiners.Sample.FixedSizePerKey(1)
@@ -49,11 +50,18 @@ class AskModels(beam.PTransform[Any, Any]):
         return reasons
 
 
-def failures_of(work: Work) -> Iterator[tuple[str, str]]:
-    """Model and reason of the answers that are none."""
-    for answer in work.answers:
-        if answer.failure is not None:
-            yield answer.model, answer.detail
+class FailuresOf(beam.DoFn):
+    """Model and reason of the answers that are none; what was answered is in the journal afterwards."""
+
+    def process(self, work: Work) -> Iterator[tuple[str, str]]:
+        """Pass on what failed."""
+        for answer in work.answers:
+            if answer.failure is not None:
+                yield answer.model, answer.detail
+
+    def finish_bundle(self) -> None:
+        """Write what the journal holds back on object stores: the driver reads it next."""
+        flush_all()
 
 
 def save_failures(_: object, failures: Iterable[tuple[str, str]], url: str) -> None:

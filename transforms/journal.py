@@ -104,15 +104,24 @@ class Journal:
     def find(self, task: str, text_key: bytes) -> Answer | None:
         """The final answer to a text, as given before and with all it cost; None where it must be asked."""
         with self._lock:
-            answer = self._indexes[task].find(text_key, self._of.model) or self._held(task, text_key)
-        return None if answer is None or _lacks(answer, self._of.place) else answer
+            answer = self._indexes[task].find(text_key, self._of.model, self._lacks)
+            return answer or self._held(task, text_key)
 
     def _held(self, task: str, text_key: bytes) -> Answer | None:
         for line in self._writers[task].waiting():
             entry = read_entry(line, self._of.model)
-            if entry is not None and entry.text_key == text_key and entry.final:
+            if entry is None or entry.text_key != text_key or not entry.final:
+                continue
+            if not self._lacks(entry.answer):
                 return entry.answer
         return None
+
+    def _lacks(self, answer: Answer) -> bool:
+        """Whether something is missing of what a learned head will look at."""
+        scores, place = answer.scores, self._of.place
+        if scores is None:
+            return False
+        return (place.features and scores.features is None) or (place.embedding and scores.embedding is None)
 
     def keep(self, task: str, text_key: bytes, answer: Answer) -> Answer:
         """Write an answer down; returns it with what earlier attempts at this text have cost added.
@@ -126,7 +135,7 @@ class Journal:
         kept = as_journaled(answer, features=place.features, embedding=place.embedding)
         line = write_entry(Entry(text_key, kept))
         with self._lock:
-            earlier = self._indexes[task].wasted(text_key)
+            earlier = self._indexes[task].spent(text_key, self._of.model)
             self._take_in(task, self._writers[task].write(line))
         if self._of.tier == "llm":
             self._writers[task].sync()
@@ -155,14 +164,6 @@ class Journal:
 
 def _with_usage(answer: Answer, usage: Usage) -> Answer:
     return answer if usage == Usage() else dataclasses.replace(answer, usage=answer.usage + usage)
-
-
-def _lacks(answer: Answer, place: JournalPlace) -> bool:
-    """Whether something is missing of what a learned head will look at."""
-    scores = answer.scores
-    if scores is None:
-        return False
-    return (place.features and scores.features is None) or (place.embedding and scores.embedding is None)
 
 
 def _close(

@@ -14,7 +14,7 @@ from router.journal import KEY_END, KEY_START, is_settled, is_whole, read_entry
 from router.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
     from fsspec import AbstractFileSystem
@@ -92,16 +92,29 @@ class AnswerIndex:
         order = np.argsort(keys, kind="stable")
         self._keys, self._places = keys[order], places[order]
 
-    def find(self, text_key: bytes, model: str) -> Answer | None:
-        """The final answer to a text, with all that was ever paid for it; None where there is none."""
-        found = [entry.answer for line in self._lines_of(text_key) if (entry := read_entry(line, model))]
+    def find(
+        self, text_key: bytes, model: str, lacks: Callable[[Answer], bool] = lambda _: False
+    ) -> Answer | None:
+        """The final answer to a text, with all that was ever paid for it; None where there is none.
+
+        The same question may have been answered twice, where a runner repeated a bundle elsewhere, or where
+        more of the answer was wanted later: the first one counts of those that lack nothing.
+        """
+        found = self._answers(text_key, model)
         if not found:
             return None
-        # The same question may have been answered twice, where a runner repeated a bundle elsewhere, or where
-        # more of it was wanted later.
-        best = max(found, key=_richness)
+        best = min(found, key=lacks)
+        if lacks(best):
+            return None
         usage = sum((answer.usage for answer in found), self.wasted(text_key))
         return best if usage == best.usage else dataclasses.replace(best, usage=usage)
+
+    def spent(self, text_key: bytes, model: str) -> Usage:
+        """What was paid for a text so far, in answers and in vain."""
+        return sum((answer.usage for answer in self._answers(text_key, model)), self.wasted(text_key))
+
+    def _answers(self, text_key: bytes, model: str) -> list[Answer]:
+        return [entry.answer for line in self._lines_of(text_key) if (entry := read_entry(line, model))]
 
     def wasted(self, text_key: bytes) -> Usage:
         """What attempts that gave no answer to a text have cost."""
@@ -127,12 +140,6 @@ class AnswerIndex:
     def close(self) -> None:
         """Close the files."""
         self._files.close()
-
-
-def _richness(answer: Answer) -> int:
-    """How much of what a learned head may look at the answer holds."""
-    scores = answer.scores
-    return 0 if scores is None else (scores.features is not None) + (scores.embedding is not None)
 
 
 class _OpenFiles:

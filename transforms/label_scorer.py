@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.records import LabelScores, Usage
+from router.records import LabelScores, Usage, as_kept
 from router.text_parts import split_sentences
 from router.trie import (
     ROOT,
@@ -80,13 +80,18 @@ class _Group:
     batches: tuple[_TreeBatch, ...]
 
 
+class PromptTooLongError(ValueError):
+    """A prompt leaves no room for a text in the context; one line that says what to shorten."""
+
+
 class LabelScorer:
     """Scores records of one task with one model; holds the prompt's beginning in a KV cache of its own."""
 
     def __init__(self, model: LlamaModel, task: Task, prompt: LabelPrompt, config: ScorerConfig) -> None:
         """Evaluate the prompt's beginning.
 
-        Raises `ValueError` where the prompt does not fit the context, `EngineError` where llama.cpp fails.
+        Raises `PromptTooLongError` where the prompt does not fit the context, `EngineError` where the engine
+        fails.
         """
         self._model = model
         self._task = task
@@ -115,7 +120,7 @@ class LabelScorer:
     def _context_size(self, wanted: int | None) -> int:
         limit = wanted or self._model.trained_context
         if self._fixed + _LEAST_RECORD_TOKENS > limit:
-            raise ValueError(
+            raise PromptTooLongError(
                 f"the prompt of task {self._task.name!r} takes {self._fixed} tokens and leaves fewer than "
                 f"{_LEAST_RECORD_TOKENS} for a text in a context of {limit}; give fewer or shorter examples, "
                 "or a larger `context`"
@@ -135,13 +140,13 @@ class LabelScorer:
         probabilities = np.average(
             [self._probabilities(part.log_scores) for part in scored], axis=0, weights=weights
         )
-        features = np.average([part.features for part in scored], axis=0, weights=weights).astype(np.float32)
+        features = np.average([part.features for part in scored], axis=0, weights=weights)
         usage = Usage(
             input_tokens=sum(part.tokens for part in scored) + self._fixed * len(scored),
             cached_tokens=len(self._beginning) * len(scored),
             seconds=time.perf_counter() - started,
         )
-        return LabelScores(probabilities, features, len(scored)), usage
+        return LabelScores(probabilities, as_kept(features), len(scored)), usage
 
     def _parts(self, text: str) -> list[list[int]]:
         tokens = self._text_tokens(text)

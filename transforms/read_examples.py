@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from router.job import Input
 from router.oracle import gold_labels
-from router.prompt_search import LabelledText
+from router.prompt_search import LONGEST, LabelledText
 from router.records import Record
 from transforms.read_records import Reader, read_validated
 from transforms.reading import plan_input
@@ -20,26 +21,32 @@ if TYPE_CHECKING:
 
     from router.job import ExampleSource, Job, Task
 
-_MOST_ROWS = 2_000
-"""Of these a few dozen are shown at most; a larger file is not read to its end."""
+_MOST_READ, _MOST_KEPT = 100_000, 2_000
+"""Of the rows read, so many are kept, wherever they stand: a file may be sorted by label."""
+_NAMES = (("input.path", "from"), ("input.text", "text"), ("input.gold", "label"))
+"""What the keys of an input are called here."""
 
 
 def read_examples(job: Job, task: Task, source: ExampleSource) -> tuple[LabelledText, ...]:
-    """The first rows of the source that have a text and a label.
+    """Rows of the source that have a label and a text that is short enough to be shown, drawn by a digest.
 
     Raises `InputError`, one line that says where the source is named, what is wrong, and what to do.
     """
     place = f"tasks.{task.name}.examples"
     try:
-        found = tuple(islice(_rows(job, task, source), _MOST_ROWS))
+        rows = islice(_rows(job, task, source), _MOST_READ)
+        found = heapq.nsmallest(_MOST_KEPT, rows, key=lambda row: digest_examples([row]))
     except InputError as error:
-        raise InputError(f"{place}.from: {error}") from error
+        said = str(error)
+        for theirs, ours in _NAMES:
+            said = said.replace(theirs, f"{place}.{ours}")
+        raise InputError(said if said.startswith(place) else f"{place}.from: {said}") from error
     if not found:
         raise InputError(
-            f"{place}.from: no row of {source.path} has both {source.text!r} and {source.label!r}; name the "
-            "columns in `text` and `label`"
+            f"{place}.from: no row of {source.path} has a {source.label!r} and a {source.text!r} of at most "
+            f"{LONGEST} characters; name the columns in `text` and `label`, or give shorter texts"
         )
-    return found
+    return tuple(found)
 
 
 def _rows(job: Job, task: Task, source: ExampleSource) -> Iterator[LabelledText]:
@@ -49,13 +56,12 @@ def _rows(job: Job, task: Task, source: ExampleSource) -> Iterator[LabelledText]
     reader = Reader(of_source, plan.schema)
     for split in plan.splits:
         for row in read_validated(split, reader, with_payload=False):
-            if not isinstance(row, Record) or row.gold is None:
+            if not isinstance(row, Record) or row.gold is None or len(row.text) > LONGEST:
                 continue
             try:
                 gold_labels(row.gold, task)
             except ValueError as error:
-                column = f"{source.path}: {source.label}"
-                raise InputError(str(error).replace("input.gold", column, 1)) from error
+                raise InputError(str(error)) from error
             yield LabelledText(row.text, row.gold)
 
 

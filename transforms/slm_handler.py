@@ -19,9 +19,9 @@ from router.catalogue import choose_form, load_catalogue
 from router.identity import text_key
 from router.prices import local_cost
 from router.prompts import build_prompt
-from router.records import Answer, Failure, Usage, Work
+from router.records import Answer, Failure, Usage, Work, as_kept
 from transforms.journal import Journal, JournalOf
-from transforms.label_scorer import LabelScorer, ScorerConfig
+from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
 from transforms.text_encoder import ENCODER, TextEncoder
@@ -47,6 +47,8 @@ class LocalModel:
     """How it is asked about the tasks for which that was searched for."""
     embedding: bool = False
     """Whether the sentence encoder reads each text too, for a learned head."""
+    trial: bool = False
+    """Whether a prompt that does not fit the context is a failure to answer, and not the job's."""
 
 
 class LocalScorer:
@@ -120,7 +122,7 @@ class LocalSession:
         if self._encoder is None:
             return scores, usage
         started = time.perf_counter()
-        scores = dataclasses.replace(scores, embedding=self._encoder.encode(text))
+        scores = dataclasses.replace(scores, embedding=as_kept(self._encoder.encode(text)))
         return scores, usage + Usage(seconds=time.perf_counter() - started)
 
 
@@ -186,7 +188,9 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
             return known
         try:
             scores, usage = session.score(task, work.record.text)
-        except EngineError as error:
+        except (EngineError, PromptTooLongError) as error:
+            if isinstance(error, PromptTooLongError) and not self._local.trial:
+                raise
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(error))
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         answer = Answer(self._local.name, dataclasses.replace(usage, usd=usd), scores=scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -245,6 +246,37 @@ def test_calibrating_afresh_asks_again(world: World) -> None:
     assert asked[2] == 2 * asked[0]
 
 
+def test_one_record_alone_teaches_nothing(world: World) -> None:
+    """It cannot be held back from a fit to others; the scores say nothing then, and nothing is trusted."""
+    world.write_lines(rows(400))
+
+    world.run(**target_job(calibration={"pilot": {"train": 1, "certify": 200}}))
+
+    stored = json.loads((world.output / "state/calibration/calibration.json").read_text())
+    assert [model["rows"] for model in stored["models"]] == [0]
+    assert stored["models"][0]["chosen"] == "no answer to learn from"
+
+
+def test_what_another_version_certified_is_certified_anew(world: World) -> None:
+    """Answers that are still valid are not asked for again."""
+    world.write_lines(rows(600))
+    with FakeLlmServer(answer=steered_label) as server:
+        changes = {"models": hosted(world, server), **target_job()}
+        calibrate_job(world.job(**changes), [], console=Console(quiet=True))
+        path = world.output / "state/calibration/calibration.json"
+        stored = json.loads(path.read_text())
+        prints = stored["models"][0]["fingerprint"]
+        stored["models"][0]["fingerprint"] = "0" * len(prints)
+        path.write_text(json.dumps(stored), encoding="utf-8")
+        asked = server.answered
+        said = io.StringIO()
+        calibrate_job(world.job(**changes), [], console=Console(file=said, width=200))
+
+        assert "another version of Tekizai" in said.getvalue()
+        assert json.loads(path.read_text())["models"][0]["fingerprint"] == prints
+        assert server.answered == asked
+
+
 def test_calibrating_without_a_target_is_refused(world: World) -> None:
     """There is nothing to certify."""
     world.write_lines(rows(10))
@@ -289,12 +321,16 @@ def test_an_input_that_looks_different_is_refused_where_the_job_says_so(world: W
         world.run_to(world.folder / "next", **carried(world, drift="refuse"))
 
 
-def test_a_calibration_of_other_labels_is_refused(world: World) -> None:
-    """The message names what changed."""
+@pytest.mark.parametrize("change", ["instruction", "labels"])
+def test_a_calibration_of_other_labels_is_refused(world: World, change: str) -> None:
+    """The message names what changed, before anything is asked or compared."""
     world.write_lines(rows(600))
     world.run(**target_job())
     task = yaml.safe_load(world.job_file().read_text())["tasks"][0]
-    task["instruction"] = "Judge the mood."
+    if change == "instruction":
+        task["instruction"] = "Judge the mood."
+    else:
+        task["labels"].append({"name": "neutral"})
 
     with pytest.raises(CalibrationError, match="another model file, prompt, instruction or labels of small"):
         world.run_to(world.folder / "next", **carried(world), tasks=[task])

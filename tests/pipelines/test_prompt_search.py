@@ -41,9 +41,14 @@ class Model:
         return self.now
 
     def ask(
-        self, asked: Mapping[str, Sequence[Work]], prompts: Mapping[str, Mapping[str, ChosenPrompt]]
+        self,
+        asked: Mapping[str, Sequence[Work]],
+        prompts: Mapping[str, Mapping[str, ChosenPrompt]],
+        *,
+        trial: bool,
     ) -> dict[tuple[str, bytes], Answer]:
         """Answers by model and text key."""
+        assert trial
         [(name, works)] = asked.items()
         prompt = prompts[name]["t"]
         self.asked.append((prompt, len(works)))
@@ -203,7 +208,7 @@ def test_every_answer_is_remembered_for_the_account() -> None:
     found = search.search([FIRST])
 
     spent = [one for one, _ in search.spent]
-    assert spent.count(found.candidate) == 240
+    assert spent.count(found.candidate.prompt) == 240
     assert len(spent) == 5 * 64 + 3 * 240
 
 

@@ -216,6 +216,26 @@ def test_features_are_kept_only_where_they_are_needed(tmp_path: pathlib.Path) ->
     assert Journal(of(tmp_path, tier="slm", features=True, embedding=True)).find("t", key(1)) is None
 
 
+@pytest.mark.parametrize("first", ["features", "embedding"])
+def test_of_several_answers_the_one_that_lacks_nothing_counts(tmp_path: pathlib.Path, first: str) -> None:
+    """Whichever was given first; and both are paid."""
+    parts = {"features": np.ones(4, np.float32), "embedding": np.ones(3, np.float32)}
+    second = "embedding" if first == "features" else "features"
+    for part in (first, second):
+        scores = LabelScores(np.array([0.2, 0.8]), **{part: parts[part]})  # type: ignore[arg-type]
+        journal = Journal(of(tmp_path, tier="slm", **{part: True}))
+        kept = journal.keep("t", key(1), Answer("big", Usage(seconds=1.0), scores=scores))
+        journal.close()
+
+    assert kept.usage.seconds == 2.0
+    for part in (first, second):
+        found = Journal(of(tmp_path, tier="slm", **{part: True})).find("t", key(1))
+        assert found is not None
+        assert found.scores is not None
+        assert getattr(found.scores, part) is not None
+        assert found.usage.seconds == 2.0
+
+
 def test_a_full_disk_ends_the_job_and_does_not_glue_lines(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

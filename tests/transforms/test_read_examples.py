@@ -34,7 +34,7 @@ def lines(path: pathlib.Path, rows: list[Any]) -> pathlib.Path:
 
 
 def test_rows_with_a_text_and_a_label_are_read(tmp_path: pathlib.Path) -> None:
-    """In their order; those that lack one of them are no examples."""
+    """Those that lack one of them are no examples."""
     path = lines(
         tmp_path / "rows.jsonl",
         [
@@ -45,7 +45,7 @@ def test_rows_with_a_text_and_a_label_are_read(tmp_path: pathlib.Path) -> None:
         ],
     )
 
-    assert rows_of(path) == (LabelledText("one", "a"), LabelledText("x", "b"))
+    assert set(rows_of(path)) == {LabelledText("one", "a"), LabelledText("x", "b")}
 
 
 def test_columns_may_have_other_names(tmp_path: pathlib.Path) -> None:
@@ -57,20 +57,34 @@ def test_columns_may_have_other_names(tmp_path: pathlib.Path) -> None:
     assert found == (LabelledText("one", "b"),)
 
 
-def test_of_a_large_file_the_first_rows_are_read(tmp_path: pathlib.Path) -> None:
-    """A few dozen are shown at most."""
-    path = lines(tmp_path / "rows.jsonl", [{"text": f"{n}", "label": "a"} for n in range(2005)])
+def test_of_a_large_file_rows_are_drawn(tmp_path: pathlib.Path) -> None:
+    """Wherever they stand, because a file may be sorted by label; always the same ones."""
+    rows = [{"text": f"{n}", "label": "a" if n < 5000 else "b"} for n in range(10_000)]
+    path = lines(tmp_path / "rows.jsonl", rows)
 
-    assert len(rows_of(path)) == 2000
+    found = rows_of(path)
+
+    assert len(found) == 2000
+    assert 900 < sum(one.label == "a" for one in found) < 1100
+    assert rows_of(path) == found
+
+
+def test_texts_too_long_to_be_shown_are_no_examples(tmp_path: pathlib.Path) -> None:
+    """Where there are no others, that is said."""
+    long = {"text": "x" * 601, "label": "a"}
+
+    assert rows_of(lines(tmp_path / "some.jsonl", [long, {"text": "x", "label": "a"}])) == (
+        LabelledText("x", "a"),
+    )
+    with pytest.raises(InputError, match="at most 600 characters"):
+        rows_of(lines(tmp_path / "none.jsonl", [long]))
 
 
 def test_a_label_that_the_task_does_not_have_is_an_error(tmp_path: pathlib.Path) -> None:
     """A typing mistake would teach the model a wrong label."""
     path = lines(tmp_path / "rows.jsonl", [{"text": "one", "label": "A"}])
 
-    with pytest.raises(
-        InputError, match=r"^tasks\.t\.examples\.from: .*rows\.jsonl: label: 'A' is not a label"
-    ):
+    with pytest.raises(InputError, match=r"^tasks\.t\.examples\.label: 'A' is not a label of task 't'"):
         rows_of(path)
 
 
@@ -78,9 +92,9 @@ def test_a_file_that_is_not_there_is_an_error_that_names_the_key(tmp_path: pathl
     """So is one without such columns."""
     with pytest.raises(InputError, match=r"^tasks\.t\.examples\.from: .*no\.jsonl"):
         rows_of(tmp_path / "no.jsonl")
-    path = lines(tmp_path / "rows.jsonl", [{"text": "one", "gold": "a"}])
-    with pytest.raises(InputError, match=r"^tasks\.t\.examples\.from: .*label"):
-        rows_of(path)
+    pl.DataFrame({"text": ["one"], "gold": ["b"]}).write_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match=r'^tasks\.t\.examples\.label: no column "label" in .*"gold"'):
+        rows_of(tmp_path / "rows.parquet")
 
 
 def test_other_rows_have_another_digest() -> None:

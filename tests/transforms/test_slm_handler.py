@@ -21,6 +21,7 @@ from tests.models import SMOLLM2, real_model
 from tests.router.work_examples import record, said
 from tests.transforms.local_pipeline import local_pipeline
 from transforms.journal import JournalOf, JournalPlace
+from transforms.label_scorer import PromptTooLongError
 from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel, ModelFileError
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel, LocalScorer
 from transforms.text_encoder import ENCODER, TextEncoder
@@ -43,6 +44,8 @@ class FakeScorer:
         self.made.append(local.name)
 
     def score(self, task: str, text: str) -> tuple[LabelScores, Usage]:
+        if "long!" in text:
+            raise PromptTooLongError("the prompt takes 900 tokens")
         if "!" in text:
             raise EngineError("llama.cpp failed to evaluate 7 tokens")
         return LabelScores(np.array([0.75, 0.25])), Usage(20, 15, 0, 0.5)
@@ -257,6 +260,20 @@ def test_a_prompt_that_does_not_fit_ends_the_job() -> None:
         list(one.run_inference([asking()], one.load_model()))
 
 
+def test_a_prompt_that_is_too_long_ends_the_job_or_the_trial(made: list[str]) -> None:
+    """It would be too long for every record, but where prompts are tried, another one may fit."""
+    local = LocalModel("small", LlamaCppModel(engine="llama_cpp", source="nowhere.gguf"), 1, Decimal(0))
+    trying = LlamaCppModelHandler(dataclasses.replace(local, trial=True), TASKS)
+    earnest = LlamaCppModelHandler(local, TASKS)
+
+    (found,) = trying.run_inference([asking("long!")], trying.load_model())
+
+    assert found.answers[-1].failure is Failure.ERROR
+    assert found.answers[-1].detail == "the prompt takes 900 tokens"
+    with pytest.raises(PromptTooLongError):
+        list(earnest.run_inference([asking("long!")], earnest.load_model()))
+
+
 def test_a_text_is_read_by_the_sentence_encoder_where_a_head_wants_it(made: list[str]) -> None:
     """Its time is on the record's account; else there is no vector."""
     local = LocalModel("small", LlamaCppModel(engine="llama_cpp", source="nowhere.gguf"), 1, Decimal("3.6"))
@@ -271,7 +288,8 @@ def test_a_text_is_read_by_the_sentence_encoder_where_a_head_wants_it(made: list
     assert plain.scores is not None
     assert both.scores is not None
     assert plain.scores.embedding is None
-    assert both.scores.embedding == pytest.approx(TextEncoder(asset_path(ENCODER)).encode("fine"))
+    assert both.scores.embedding == pytest.approx(TextEncoder(asset_path(ENCODER)).encode("fine"), abs=1e-3)
+    assert both.scores.embedding.tolist() == both.scores.embedding.astype(np.float16).tolist()
     assert both.usage.seconds > plain.usage.seconds
     assert both.usage.usd > plain.usage.usd
 
