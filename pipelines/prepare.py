@@ -209,14 +209,7 @@ def open_models(opening: Opening) -> Models:
         threads = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
         usd = local_price(model, threads, table)
         wanted = LocalModel(
-            name,
-            model,
-            threads,
-            usd,
-            opening.prompts.get(name, {}),
-            features=opening.features,
-            embedding=opening.embedding,
-            trial=opening.trial,
+            name, model, threads, usd, opening.prompts.get(name, {}), opening.embedding, opening.trial
         )
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])

@@ -136,7 +136,7 @@ class LabelScores:
     probabilities: npt.NDArray[np.float64]
     """Shape (labels,). single_label: sums to 1. multi_label: each is its own yes-probability."""
     features: npt.NDArray[np.float32] | None = None
-    """Shape (1024,): a fixed slice of the logits after the text, and the same one before the answer."""
+    """Shape (1024,): a fixed slice of the logits at the position before the answer."""
     parts: int = 1
     """How many pieces a text longer than the context was scored in."""
     embedding: npt.NDArray[np.float32] | None = None

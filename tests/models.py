@@ -123,12 +123,9 @@ def task_of(names: Sequence[str], kind: str = "single_label") -> Task:
     )
 
 
-def scorer_of(
-    model: LlamaModel, answers: Sequence[str], *, features: bool = False, **changes: str
-) -> LabelScorer:
+def scorer_of(model: LlamaModel, answers: Sequence[str], **changes: str) -> LabelScorer:
     """A scorer of labels after a prompt of a few tokens."""
-    config = ScorerConfig(features=features)
-    return LabelScorer(model, task_of(answers), short_prompt(answers, **changes), config)
+    return LabelScorer(model, task_of(answers), short_prompt(answers, **changes), ScorerConfig())
 
 
 def probabilities(found: tuple[LabelScores, Usage]) -> npt.NDArray[np.float64]:

@@ -54,14 +54,12 @@ class ScorerConfig:
     label_tree: bool = True
     """Whether labels of several tokens are scored to their end. Else by their first token: labels that begin
     alike are then equal, and a head on the features, which need no further tokens, tells them apart."""
-    features: bool = False
-    """Whether features are wanted: they take the output matrix once more for each text."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
     log_scores: npt.NDArray[np.float64]
-    features: npt.NDArray[np.float32] | None
+    features: npt.NDArray[np.float32]
     tokens: int
 
 
@@ -102,9 +100,8 @@ class LabelScorer:
         self._end = _tokens(model, prompt.end)
         self._trie = _label_trie(model, prompt)
         self._feature_tokens = np.sort(
-            np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES // 2, replace=False)
+            np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
         )
-        self._want_features = config.features
         evaluated = len(self._trie.nodes) if config.label_tree else 0
         self._fixed = len(self._beginning) + len(self._end) + evaluated
         size = self._context_size(config.context)
@@ -143,12 +140,13 @@ class LabelScorer:
         probabilities = np.average(
             [self._probabilities(part.log_scores) for part in scored], axis=0, weights=weights
         )
+        features = np.average([part.features for part in scored], axis=0, weights=weights)
         usage = Usage(
             input_tokens=sum(part.tokens for part in scored) + self._fixed * len(scored),
             cached_tokens=len(self._beginning) * len(scored),
             seconds=time.perf_counter() - started,
         )
-        return LabelScores(probabilities, _averaged(scored, weights), len(scored)), usage
+        return LabelScores(probabilities, as_kept(features), len(scored)), usage
 
     def _parts(self, text: str) -> list[list[int]]:
         tokens = self._text_tokens(text)
@@ -160,7 +158,10 @@ class LabelScorer:
     def _score_part(self, tokens: Sequence[int]) -> _Scored:
         context, start = self._context, len(self._beginning)
         try:
-            features, logits = self._decode([*tokens, *self._end], len(tokens) - 1)
+            logits = context.decode_run([*tokens, *self._end], start, want_last=True)
+            if logits is None:
+                raise EngineError("llama.cpp returned no logits")
+            features = logits[self._feature_tokens]
             edges = _edges(ROOT, self._trie.root_wanted, logits)
             if self._groups:
                 self._score_tree(start + len(tokens) + len(self._end), edges)
@@ -170,19 +171,6 @@ class LabelScorer:
             context.forget(0, start)
         steps = self._trie.steps if self._label_tree else tuple(path[:1] for path in self._trie.steps)
         return _Scored(path_scores(steps, edges), features, len(tokens))
-
-    def _decode(
-        self, tokens: Sequence[int], text_end: int
-    ) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32]]:
-        """The features, where they are wanted, and the logits after the prompt's end."""
-        context, start = self._context, len(self._beginning)
-        if self._want_features:
-            noted, logits = context.decode_noting(tokens, start, max(text_end, 0), self._feature_tokens)
-            return np.concatenate([noted, logits[self._feature_tokens]]), logits
-        last = context.decode_run(tokens, start, want_last=True)
-        if last is None:
-            raise EngineError("llama.cpp returned no logits")
-        return None, last
 
     def _score_tree(self, root: int, edges: dict[tuple[int, int], float]) -> None:
         """Evaluate the inner nodes of the trie, for as many branches at a time as there are sequences."""
@@ -212,12 +200,6 @@ class LabelScorer:
     def close(self) -> None:
         """Free the cache."""
         self._context.close()
-
-
-def _averaged(scored: Sequence[_Scored], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float32] | None:
-    """The features of a text's parts, averaged as its probabilities are."""
-    found = [part.features for part in scored if part.features is not None]
-    return as_kept(np.average(found, axis=0, weights=weights)) if len(found) == len(scored) else None
 
 
 def _edges(node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:

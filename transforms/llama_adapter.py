@@ -17,7 +17,7 @@ import numpy as np
 from transforms.llama_library import Batch, freed_with, library, log_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -164,31 +164,6 @@ class LlamaContext:
         Returns the logits after the last token, shape (vocabulary,), or None where they are not wanted. The
         array is a view that the next call overwrites. Raises `EngineError` where llama.cpp fails.
         """
-        last = len(tokens) - 1
-        for index, logits in self._run(tokens, start, {last} if want_last else set()):
-            if index == last:
-                return logits
-        return None
-
-    def decode_noting(
-        self, tokens: Sequence[int], start: int, middle: int, slots: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Evaluate tokens as `decode_run` does, and note some of the logits after token `middle` on the way.
-
-        Returns the logits of the vocabulary's `slots` after that token, and all after the last one (a view).
-        """
-        last, noted = len(tokens) - 1, None
-        for index, logits in self._run(tokens, start, {middle, last}):
-            if index == middle:
-                noted = logits[slots]
-            if index == last and noted is not None:
-                return noted, logits
-        raise EngineError(f"token {middle} is none of the {len(tokens)} tokens to evaluate")
-
-    def _run(
-        self, tokens: Sequence[int], start: int, wanted: set[int]
-    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Evaluate all tokens; indices of wanted ones, in order, with views of their logits."""
         if not tokens:
             raise EngineError("there are no tokens to evaluate")
         batch, size = self._batch, self._batch_tokens
@@ -199,12 +174,10 @@ class LlamaContext:
             batch.positions[:count] = np.arange(start + begin, start + begin + count)
             batch.counts[:count] = 1
             batch.members[:count, 0] = 0
-            here = sorted(index - begin for index in wanted if begin <= index < begin + count)
             batch.outputs[:count] = 0
-            batch.outputs[here] = 1
+            batch.outputs[count - 1] = want_last and begin + count == len(tokens)
             self._decode(count)
-            for index in here:
-                yield begin + index, self._logits(index)
+        return self._logits(count - 1) if want_last else None
 
     def decode_tree(
         self,

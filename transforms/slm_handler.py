@@ -45,8 +45,6 @@ class LocalModel:
     usd_per_hour: Decimal
     prompts: Mapping[str, ChosenPrompt] = field(default_factory=dict)
     """How it is asked about the tasks for which that was searched for."""
-    features: bool = False
-    """Whether the model's features are wanted, for a learned head."""
     embedding: bool = False
     """Whether the sentence encoder reads each text too, for a learned head."""
     trial: bool = False
@@ -93,7 +91,7 @@ class LocalScorer:
         bos, eos = self._model.token_text("bos"), self._model.token_text("eos")
         prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
         tree = chosen is None or chosen.label_tree
-        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.features)
+        config = ScorerConfig(self._local.threads, self._local.model.context, tree)
         return LabelScorer(self._model, wanted, prompt, config)
 
 

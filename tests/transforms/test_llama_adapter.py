@@ -143,33 +143,6 @@ def test_a_run_of_more_than_one_batch() -> None:
     pieces.close()
 
 
-@pytest.mark.parametrize("size", [256, 2])
-def test_logits_on_the_way_are_noted(size: int) -> None:
-    """Those that a run to that token ends with, wherever the batches are cut."""
-    model = real_model(SMOLLM2)
-    tokens, slots = [504, 2365, 1035, 325, 99], np.array([3, 70, 4000])
-    alone = model.open_context(ContextConfig(tokens=256))
-    context = model.open_context(ContextConfig(tokens=256, batch_tokens=size))
-    for middle in range(len(tokens)):
-        expected = alone.decode_run(tokens[: middle + 1], 0, want_last=True)
-        assert expected is not None
-        expected = expected[slots]
-        alone.forget(0, 0)
-        whole = alone.decode_run(tokens, 0, want_last=True)
-        assert whole is not None
-
-        noted, last = context.decode_noting(tokens, 0, middle, slots)
-
-        assert noted.tolist() == pytest.approx(expected.tolist(), abs=0.5)  # see `exact_model`
-        assert last.tolist() == pytest.approx(whole.tolist(), abs=0.5)
-        for one in (alone, context):
-            one.forget(0, 0)
-    with pytest.raises(EngineError, match="token 5 is none of the 5 tokens"):
-        context.decode_noting(tokens, 0, 5, slots)
-    for one in (alone, context):
-        one.close()
-
-
 def test_sequences_share_a_beginning() -> None:
     """Two branches after one beginning are evaluated together and do not see each other."""
     model = real_model(SMOLLM2)
