@@ -33,6 +33,8 @@ _MOST = 16_000
 """Records that are drawn at most; how many of them are asked about is settled step by step."""
 _FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 40, 100, 800
 """Training begins with a fortieth of the records, within these bounds."""
+_FIRST_PER_LABEL = 6
+"""But with so many for each label at least: with fewer no head is worth anything, and more look hopeless."""
 
 
 @dataclass
@@ -101,8 +103,12 @@ class Calibrator:
 
     def _first_size(self, available: int, records: int) -> int:
         fixed = self.run.plan.job.calibration.pilot.train
-        wanted = min(max(records // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST) if fixed is None else fixed
-        return min(wanted, available // 2)
+        if fixed is not None:
+            return min(fixed, available // 2)
+        tasks = self.run.plan.job.tasks
+        labels = max((len(task.labels) for task in tasks if task.kind == "single_label"), default=0)
+        least = max(_FIRST_LEAST, _FIRST_PER_LABEL * labels)
+        return min(max(records // _FIRST_SHARE, least), max(_FIRST_MOST, least), available // 2)
 
     def _grows(  # noqa: PLR0913, PLR0917 - all of them decide
         self, now: SizePlan, before: SizePlan, used: int, trained: int, terms: Terms, available: int

@@ -116,7 +116,8 @@ def simulate(pool: Pool, target: float, job: int, seed: int) -> Outcome:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
     terms = Terms(target, _DELTA, job, job)
-    trained = min(max(job // 40, 100), 800)
+    least = max(100, 6 * pool.rows.seen.scores.shape[1])
+    trained = min(max(job // 40, least), max(800, least))
     fit, plan, before = _fitted(pool, order[:trained], terms, pool.examples + trained)
     while 2 * trained <= len(order) // 2 and worth_growing(plan, before, pool.examples + trained, terms):
         trained = 2 * trained
