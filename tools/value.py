@@ -1,6 +1,6 @@
 """What a certified gate saves: simulated jobs on the answers of real ones, against `bargain`.
 
-    python -m tools.value OUTPUT... [--zero NAME.npz...] [--draws 5]
+    python -m tools.value OUTPUT... [--zero NAME.npz...] [--draws 5] [--oracle OTHER]
 
 Each OUTPUT is a finished job with a target whose oracle answered with the column `label`. Its journal holds
 the small model's scores and features for every record (fix `calibration.pilot.train` to some hundreds, so
@@ -8,7 +8,7 @@ that a head looks at them), and the encoder's vectors are made anew. So pilots c
 likes: heads are trained and gates certified by the program's own functions, for a job of the records that
 are there and for one of 50,000 resampled from them. `bargain` (0.1.3; where it is installed) is given the
 same raw confidences, and zero-shot ones of the same data. Shares are of oracle calls avoided, the pilot's
-included.
+included. With --oracle, what another finished job has answered to the same texts takes the column's place.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Pool:
         return TrainingRows(self.rows.seen.take(at), self.rows.answers[at])
 
 
-def load_pool(output: pathlib.Path) -> Pool:
-    """Read the answers of a finished job's small model from its journal."""
+def load_pool(output: pathlib.Path, oracle: pathlib.Path | None = None) -> Pool:
+    """Read the answers of a finished job's small model from its journal, where the oracle knows the text."""
     stored = output / "state" / "calibration" / "calibration.json"
     calibration = json.loads(stored.read_text()) if stored.exists() else None
     table = pl.read_parquet(str(output / "annotations-*.parquet"))
@@ -75,6 +75,10 @@ def load_pool(output: pathlib.Path) -> Pool:
     texts = table["text"].to_list()
     spent = _first_texts(output, calibration)
     kept = [(text, gold) for text, gold in zip(texts, table["label"], strict=True) if text not in spent]
+    if oracle is not None:
+        said = pl.read_parquet(str(oracle / "annotations-*.parquet"))
+        known = dict(zip(said["text"], said["annotation"].struct.field("label"), strict=True))
+        kept = [(text, known[text]) for text, _ in kept if text in known]
     found = [(answers[text_key(text, task)], names.index(gold)) for text, gold in kept]
     labels = np.array([label for _, label in found], np.int64)
     seen = gather([one for one, _ in found])
@@ -228,6 +232,7 @@ def main() -> None:
         "--zero", nargs="*", type=pathlib.Path, default=[], help="NPZ files NAME.npz: P, gold"
     )
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--oracle", type=pathlib.Path, help="a finished job whose answers are the oracle's")
     given = parser.parse_args()
     zeros = {path.stem: path for path in given.zero}
     for output in given.outputs:
@@ -236,7 +241,7 @@ def main() -> None:
         if name in zeros:
             loaded = np.load(zeros[name])
             zero = (loaded["P"].max(axis=1).astype(float), loaded["P"].argmax(axis=1) == loaded["gold"])
-        for line in compare(name, load_pool(output), zero, given.draws):
+        for line in compare(name, load_pool(output, given.oracle), zero, given.draws):
             print(json.dumps(line), flush=True)  # noqa: T201 - the tool's output
 
 
