@@ -123,8 +123,9 @@ def _choose(rows: TrainingRows) -> Choice:
     trials = [plain]
     fittings: dict[str, _Fitting] = {}
     if len(rows.answers) >= _LEAST_ROWS and len(np.unique(rows.answers)) > 1:
+        turns: dict[Part | None, npt.NDArray[np.float64]] = {}
         for kind, strengths in _kinds(rows):
-            prepared = _Prepared(rows, kind)
+            prepared = _Prepared(rows, kind, turns)
             for strength in strengths:
                 fitting = _Fitting(prepared, strength)
                 trial = _trial(f"{kind}, C={strength:g}", rows, fitting.fold)
@@ -208,13 +209,18 @@ def fit_scaled(scores: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]) 
 class _Prepared:
     """The inputs of heads of one kind, which are the same for every strength."""
 
-    def __init__(self, rows: TrainingRows, kind: Inputs) -> None:
+    def __init__(
+        self, rows: TrainingRows, kind: Inputs, turns: dict[Part | None, npt.NDArray[np.float64]]
+    ) -> None:
+        """`turns` holds how each part was turned for the kinds before this one, and takes what is new."""
         self.kind, self.answers, self.labels = kind, rows.answers, rows.seen.scores.shape[1]
         parts = head_parts(kind, rows.seen)
         self.center = np.hstack([part.mean(axis=0) for part in parts])
         names = [*(part for part in _SPREADS if looks_at(kind, part)), None]
-        turns = [_turned(part - part.mean(axis=0), name) for name, part in zip(names, parts, strict=True)]
-        self.rotation = linalg.block_diag(*turns)
+        for name, part in zip(names, parts, strict=True):
+            if name not in turns:
+                turns[name] = _turned(part - part.mean(axis=0), name)
+        self.rotation = linalg.block_diag(*(turns[name] for name in names))
         self.inputs = (np.hstack(parts) - self.center) @ self.rotation
 
 
