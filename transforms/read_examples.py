@@ -36,7 +36,7 @@ def read_examples(job: Job, task: Task, source: ExampleSource) -> tuple[Labelled
     try:
         rows = islice(_rows(job, task, source), _MOST_READ)
         found = heapq.nsmallest(_MOST_KEPT, rows, key=lambda row: digest_examples([row]))
-    except InputError as error:
+    except ValueError as error:
         said = str(error)
         for theirs, ours in _NAMES:
             said = said.replace(theirs, f"{place}.{ours}")
@@ -58,10 +58,7 @@ def _rows(job: Job, task: Task, source: ExampleSource) -> Iterator[LabelledText]
         for row in read_validated(split, reader, with_payload=False):
             if not isinstance(row, Record) or row.gold is None or len(row.text) > LONGEST:
                 continue
-            try:
-                gold_labels(row.gold, task)
-            except ValueError as error:
-                raise InputError(str(error)) from error
+            gold_labels(row.gold, task)
             yield LabelledText(row.text, row.gold)
 
 
