@@ -24,7 +24,7 @@ from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
-from transforms.text_encoder import ENCODER, TextEncoder
+from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -159,7 +159,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
     def load_encoder(self) -> TextEncoder:
         """The sentence encoder, where a head looks at its vectors."""
-        return TextEncoder(asset_path(ENCODER))
+        return shared_encoder(asset_path(ENCODER))
 
     def run_inference(
         self, batch: Sequence[Work], model: LocalSession, inference_args: Mapping[str, Any] | None = None

@@ -6,7 +6,8 @@ What ships in data/router/encoder is described in data/README.md. Nothing else h
 from __future__ import annotations
 
 import threading
-from functools import cached_property
+from collections import OrderedDict
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,21 @@ import numpy as np
 import pydantic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy.typing as npt
 
 ENCODER = "data/router/encoder"
 """The shipped one, for `router.assets.asset_path`."""
 
-_MOST_CHARACTERS = 4_000
-"""More than this is not read: its tokens would be cut off anyway, and a megabyte takes a second to cut up."""
+_READ_CHARACTERS = 2_000
+"""Of a text longer than twice this, so many are read from each end: a megabyte takes a second to cut up."""
+
+_BATCH_TOKENS = 512
+_BATCH_TEXTS = 16
+"""A batch that outgrows the processor's cache is slower than its texts one by one."""
+
+_REMEMBERED = 256
 
 
 class EncoderCard(pydantic.BaseModel):
@@ -35,16 +44,32 @@ class EncoderCard(pydantic.BaseModel):
     tokenizer_sha256: str
     dimensions: pydantic.PositiveInt
     max_tokens: pydantic.PositiveInt
+    tail_tokens: pydantic.NonNegativeInt = 0
+    """How many of them are the text's last ones, where it has more."""
+    prefix: str = ""
+    """What the encoder wants before each text."""
 
     @property
     def digest(self) -> str:
         """What its vectors depend on."""
-        return f"{self.model_sha256}-{self.tokenizer_sha256}"
+        reading = f"{self.max_tokens}-{self.tail_tokens}-{self.prefix}"
+        return f"{self.model_sha256}-{self.tokenizer_sha256}-{reading}"
 
 
 def read_card(folder: Path) -> EncoderCard:
     """The card of the encoder in a folder. Raises `FileNotFoundError` and `pydantic.ValidationError`."""
     return EncoderCard.model_validate_json((folder / "encoder.json").read_bytes())
+
+
+def write_card(folder: Path, card: EncoderCard) -> None:
+    """Put a card beside the encoder's files."""
+    (folder / "encoder.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+@cache
+def shared_encoder(folder: Path) -> TextEncoder:
+    """The one encoder of a folder in this process: router and heads look at the same vectors."""
+    return TextEncoder(folder)
 
 
 class TextEncoder:
@@ -55,21 +80,63 @@ class TextEncoder:
         self._folder = folder
         self.card = read_card(folder)
         self._lock = threading.Lock()
+        self._known: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
 
     def encode(self, text: str) -> npt.NDArray[np.float32]:
-        """The text's vector, of length 1; shape (dimensions,).
+        """The text's vector, of length 1; shape (dimensions,)."""
+        [vector] = self.encode_all([text])
+        return np.asarray(vector)
 
-        Only the first `max_tokens` tokens count. One text at a time: the quantised model rounds all texts of
-        a batch together, so that a text's vector would depend on what it was read with.
+    def encode_all(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """A vector of length 1 for each text; shape (texts, dimensions).
+
+        Of a long text the first and the last tokens count (`EncoderCard`). Texts of about the same length
+        are read together, which changes their vectors by less than 1e-6.
         """
-        # Half a character, which JSON may hold, is in no encoding.
-        readable = text[:_MOST_CHARACTERS].encode("utf-8", "replace").decode()
+        found = np.zeros((len(texts), self.card.dimensions), np.float32)
         with self._lock:
-            ids = self._tokenizer.encode(readable).ids
-            tokens = np.array([ids], np.int64)
-            found = self._session.run(None, {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
-        vector = np.asarray(found[0][0], np.float32)
-        return vector / max(float(np.linalg.norm(vector)), 1e-12)
+            new = []
+            for at, text in enumerate(texts):
+                known = self._known.get(text)
+                if known is None:
+                    new.append(at)
+                else:
+                    found[at] = known
+            ids = {at: self._tokens(texts[at]) for at in new}
+            for batch in _batches(ids):
+                found[batch] = self._vectors([ids[at] for at in batch])
+            for at in new:
+                self._remember(texts[at], found[at])
+        return found
+
+    def _remember(self, text: str, vector: npt.NDArray[np.float32]) -> None:
+        # What a head looks at, the router has looked at just before.
+        if len(text) <= 2 * _READ_CHARACTERS:
+            self._known[text] = vector.copy()
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _tokens(self, text: str) -> list[int]:
+        if len(text) > 2 * _READ_CHARACTERS:
+            text = f"{text[:_READ_CHARACTERS]}\n{text[-_READ_CHARACTERS:]}"
+        # Half a character, which JSON may hold, is in no encoding.
+        readable = f"{self.card.prefix}{text}".encode("utf-8", "replace").decode()
+        ids: list[int] = self._tokenizer.encode(readable).ids
+        if len(ids) <= self.card.max_tokens:
+            return ids
+        tail = self.card.tail_tokens
+        return ids[: self.card.max_tokens - tail] + (ids[-tail:] if tail else [])
+
+    def _vectors(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        tokens = np.zeros((len(ids), max(map(len, ids))), np.int64)
+        mask = np.zeros_like(tokens)
+        for row, one in enumerate(ids):
+            tokens[row, : len(one)] = one
+            mask[row, : len(one)] = 1
+        [found] = self._session.run(None, {"input_ids": tokens, "attention_mask": mask})
+        vectors = np.asarray(found, np.float32)
+        lengths: npt.NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)))
 
     @cached_property
     def _tokenizer(self) -> Any:  # noqa: ANN401 - `tokenizers` has stubs for its documented names only
@@ -78,7 +145,7 @@ class TextEncoder:
 
         tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(self.card.max_tokens)
+        tokenizer.no_truncation()
         return tokenizer
 
     @cached_property
@@ -90,3 +157,15 @@ class TextEncoder:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         path = str(self._folder / "model.onnx")
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _batches(ids: dict[int, list[int]]) -> Iterator[list[int]]:
+    """Which texts to read together, by their place: neighbours in length, as many as pay."""
+    batch: list[int] = []
+    for at in sorted(ids, key=lambda at: len(ids[at])):
+        if batch and (len(batch) == _BATCH_TEXTS or len(ids[at]) * (len(batch) + 1) > _BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(at)
+    if batch:
+        yield batch

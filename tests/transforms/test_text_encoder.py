@@ -68,6 +68,46 @@ def test_a_text_has_one_vector(encoder: TextEncoder) -> None:
     assert TextEncoder(asset_path(ENCODER)).encode("The same text.").tolist() == first.tolist()
 
 
+def test_a_batch_gives_what_its_texts_give_alone(encoder: TextEncoder) -> None:
+    """Whatever they are read with: rounding is by row. Order and repetitions stay."""
+    texts = [
+        "Short.",
+        "A somewhat longer text about parcels.",
+        "",
+        "Short.",
+        "word " * 300,
+        "日本語の文章です。",
+    ]
+    together = TextEncoder(asset_path(ENCODER)).encode_all(texts)
+
+    assert together.shape == (6, 384)
+    for text, vector in zip(texts, together, strict=True):
+        assert np.abs(TextEncoder(asset_path(ENCODER)).encode(text) - vector).max() < 1e-6
+    assert together[0].tolist() == together[3].tolist()
+    assert encoder.encode_all([]).shape == (0, 384)
+
+
+def test_the_end_of_a_long_text_counts(encoder: TextEncoder) -> None:
+    """What a prompt asks for is often its last sentence; the middle is left out."""
+    middle = "The weather was fine. " * 300
+    one, other = (
+        encoder.encode(f"Read this. {middle} Translate it."),
+        encoder.encode(f"Read this. {middle} Sum it."),
+    )
+
+    assert cosine(one, other) < 0.999
+    assert cosine(one, encoder.encode(f"Read this. {middle * 2} Translate it.")) > cosine(one, other)
+
+
+def test_vectors_that_were_just_made_are_remembered(encoder: TextEncoder) -> None:
+    """Router and head look at the same text, one after the other."""
+    new = TextEncoder(asset_path(ENCODER))
+    first = new.encode("A text that the router reads.")
+    new._session.run = None  # a second pass would fail
+
+    assert new.encode("A text that the router reads.").tolist() == first.tolist()
+
+
 def test_a_megabyte_takes_no_longer_than_a_page(encoder: TextEncoder) -> None:
     """What lies beyond the encoder's tokens is not read."""
     started = time.perf_counter()
