@@ -24,10 +24,11 @@ from router.records import (
     Usage,
     Work,
 )
+from router.rules import why_matched
 
 if TYPE_CHECKING:
     from router.bias import LabelBias
-    from router.job import Job, Task
+    from router.job import Job, Task, When
     from router.records import Answer
 
 Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration | NotCalibrated"]
@@ -41,6 +42,8 @@ class Policy:
     tasks: Mapping[str, Task]
     gate: GateRule
     escalate_to: str | None
+    rules: tuple[When, ...] = ()
+    """The conditions of the job's rules, to say which values met them."""
     pilot_is_final: bool = False
     """Whether what `escalate_to` said of a record in the pilot is that record's answer."""
 
@@ -56,7 +59,8 @@ class Policy:
         rule = gate or GateRule(fixed or 0.0)
         tasks = {task.name: task for task in job.tasks}
         final = job.routing.gate.oracle == "llm"
-        return cls(tasks, replace(rule, audit=audit), job.routing.escalate_to, final)
+        conditions = tuple(one.when for one in job.routing.rules)
+        return cls(tasks, replace(rule, audit=audit), job.routing.escalate_to, conditions, final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +191,25 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
 
 
 def _status(work: Work, verdict: Verdict, policy: Policy, overruled: Opinion | None) -> tuple[Status, str]:
-    rule = work.route.rule
+    rule = _ruled(work, policy)
     if len(work.answers) > 1:
         return Status.ESCALATED, _why_escalated(work, policy, overruled)
     if verdict.confidence is None or work.answers[0].model == policy.escalate_to:
-        return (Status.ROUTED, f"rule {rule}") if rule is not None else (Status.KEPT, "default model")
+        return (Status.ROUTED, rule) if rule is not None else (Status.KEPT, "default model")
     reason = _compared(verdict.confidence, _threshold(work, verdict.labels, policy))
     if not _trusted(work, verdict, policy):
         reason += ", no model to escalate to"
-    return (Status.ROUTED, f"rule {rule}; {reason}") if rule is not None else (Status.KEPT, reason)
+    return (Status.ROUTED, f"{rule}; {reason}") if rule is not None else (Status.KEPT, reason)
+
+
+def _ruled(work: Work, policy: Policy) -> str | None:
+    """Which rule chose the model, and which values met it; None where it was the default."""
+    number = work.route.rule
+    if number is None:
+        return None
+    if number >= len(policy.rules):
+        return f"rule {number}"
+    return f"rule {number} ({why_matched(policy.rules[number], work.record, work.route)})"
 
 
 def _why_escalated(work: Work, policy: Policy, small: Opinion | None) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
 
 from router import job_checks
 from router.job_checks import is_number, listed_or_source, not_secret, one_or_many
+from router.rule_checks import rule_problems
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
@@ -50,7 +51,7 @@ class Input(_Strict):
     id: Name | None = None
     """The column that holds each record's id; null makes ids from the content."""
     task: Name | None = None
-    """The column that names each record's task; needed where there is more than one task."""
+    """The column that names each record's task; null where there are several tasks: the router sorts."""
     gold: Name | None = None
     """The column that holds the true label, for calibration and evaluation."""
 
@@ -199,9 +200,9 @@ class When(_Strict):
     languages: Annotated[tuple[LanguageCode, ...], NotEmpty] | None = None
     """Language codes of two or three lower-case letters, such as en; und where it cannot be told."""
     tasks: Annotated[tuple[str, ...], NotEmpty] | None = None
-    """Names of tasks."""
+    """Names of the job's tasks, or of what the router finds that a text asks for (docs/router.md)."""
     domains: Annotated[tuple[str, ...], NotEmpty] | None = None
-    """Names of domains."""
+    """Names of domains (docs/router.md)."""
     complexity_above: Fraction | None = None
     """Met by texts whose estimated difficulty (0 to 1) is above this."""
     characters_above: CountOrZero | None = None
@@ -276,6 +277,27 @@ class Limits(_Strict):
     """With more dead letters than this the command ends with exit code 3."""
 
 
+class DomainDescription(_Strict):
+    """A domain of your own, found by how near a text is to what it is about."""
+
+    name: Name
+    description: str | None = None
+    """What belongs to it: a few words, or a list of things with commas."""
+
+
+class RouterSettings(_Strict):
+    """How language, task, domain and complexity of the records are found."""
+
+    heads: Name | None = None
+    """The folder that `tekizai router train` left; null: what ships with Tekizai."""
+    encoder: Name | None = None
+    """Another encoder, by the name or path that `tekizai router train --encoder` was given."""
+    domains: Annotated[tuple[DomainDescription, ...], Field(min_length=2)] | None = None
+    """Domains of your own, told apart by their descriptions; null: those that the heads know."""
+    find: Literal["all", "needed"] = "all"
+    """`needed`: only what a rule or the gate asks for; `all`: domain and complexity of every record too."""
+
+
 class JournalSettings(_Strict):
     """How soon answers are written where nothing can be appended (object stores); on disks it is at once."""
 
@@ -331,10 +353,11 @@ class Job(_Strict):
     """What is asked about the texts."""
     models: Annotated[dict[Name, Model], NotEmpty]
     """The models, each under a name of your choice."""
+    limits: Limits = Limits()
+    router: RouterSettings = RouterSettings()
     routing: Routing
     budget: Budget | None = None
     """How much the job may spend on hosted models; null: no limit."""
-    limits: Limits = Limits()
     calibration: Calibration = Calibration()
     audit: Audit | None = None
     """Check a share of the trusted answers; null: none."""
@@ -350,15 +373,17 @@ class Job(_Strict):
 
     @field_validator("tasks")
     @classmethod
-    def _tasks_fit(cls, tasks: tuple[Task, ...], info: ValidationInfo) -> tuple[Task, ...]:
-        job_checks.refuse(job_checks.tasks_problems(tasks, info.data.get("input")))
+    def _tasks_fit(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        job_checks.refuse(job_checks.tasks_problems(tasks))
         return tasks
 
     @field_validator("routing")
     @classmethod
     def _routing_fits(cls, routing: Routing, info: ValidationInfo) -> Routing:
-        known = (info.data.get(name) for name in ("input", "tasks", "models"))
-        job_checks.refuse(job_checks.routing_problems(routing, *known))
+        known = (info.data.get(name) for name in ("input", "models"))
+        problems = job_checks.routing_problems(routing, *known)
+        rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
+        job_checks.refuse([*problems, *rules])
         return routing
 
     @field_validator("calibration")

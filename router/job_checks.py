@@ -125,23 +125,17 @@ def output_problems(output: Output, source: Input | None) -> list[Problem]:
     return [(("path",), "is input.path too; give another folder", output.path)]
 
 
-def tasks_problems(tasks: Sequence[Task], source: Input | None) -> list[Problem]:
-    """Refuse tasks of the same name, and several tasks where no column says which one a record belongs to."""
-    names = [task.name for task in tasks]
-    problems = _repeated([(i, "name") for i in range(len(tasks))], names)
-    if source is not None and source.task is None and len(tasks) > 1:
-        says = f"has {len(tasks)} tasks, but input.task is null; "
-        problems.append(((), f"{says}name the column that holds each record's task in input.task", None))
-    return problems
+def tasks_problems(tasks: Sequence[Task]) -> list[Problem]:
+    """Refuse tasks of the same name."""
+    return _repeated([(i, "name") for i in range(len(tasks))], [task.name for task in tasks])
 
 
 def routing_problems(
     routing: Routing,
     source: Input | None,
-    tasks: Sequence[Task] | None,
     models: Mapping[str, Model] | None,
 ) -> list[Problem]:
-    """Refuse models and tasks that do not exist, an escalation to the default, and an oracle that is missing.
+    """Refuse models that do not exist, an escalation to the default, and an oracle that is missing.
 
     What is None was invalid itself, so nothing is said about it.
     """
@@ -152,13 +146,6 @@ def routing_problems(
     if models is not None:
         problems += _unknown(_models_named(routing), models, "one of the models")
         problems += _not_gated(routing, models)
-    if tasks is not None:
-        named: list[tuple[Place, str]] = [
-            (("rules", i, "when", "tasks", j), name)
-            for i, rule in enumerate(routing.rules)
-            for j, name in enumerate(rule.when.tasks or ())
-        ]
-        problems += _unknown(named, [task.name for task in tasks], "one of the tasks")
     return problems
 
 

@@ -4,30 +4,77 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from router.findings import Wanted
 from router.records import Route
 
 if TYPE_CHECKING:
-    from router.job import Routing, When
+    from router.findings import Findings
+    from router.job import Job, Routing, When
     from router.records import Record
 
 
-def choose_model(record: Record, language: str, routing: Routing) -> Route:
-    """The route of a record in a known language: the first rule that matches, else the default model."""
+def choose_model(record: Record, found: Findings, routing: Routing) -> Route:
+    """The route of a record: the first rule that matches, else the default model."""
     for number, rule in enumerate(routing.rules):
-        if matches(rule.when, record, language):
-            return Route(language, record.task, rule.use, number)
-    return Route(language, record.task, routing.default, None)
+        if matches(rule.when, record, found):
+            return _route(record, found, rule.use, number)
+    return _route(record, found, routing.default, None)
 
 
-def matches(when: When, record: Record, language: str) -> bool:
-    """Whether every condition that is given holds.
+def _route(record: Record, found: Findings, model: str, rule: int | None) -> Route:
+    return Route(found.language, found.task or record.task, model, rule, found.domain, found.complexity)
 
-    Domain and complexity are not known yet (they are None on the route), so a condition on them never holds.
-    """
+
+def matches(when: When, record: Record, found: Findings) -> bool:
+    """Whether every condition that is given holds; one on something that was not found does not."""
     return (
-        (when.languages is None or language in when.languages)
-        and (when.tasks is None or record.task in when.tasks)
+        (when.languages is None or found.language in when.languages)
+        and (when.tasks is None or record.task in when.tasks or found.task in when.tasks)
+        and (when.domains is None or found.domain in when.domains)
         and (when.characters_above is None or len(record.text) > when.characters_above)
-        and when.domains is None
-        and when.complexity_above is None
+        and (
+            when.complexity_above is None
+            or (found.complexity is not None and found.complexity > when.complexity_above)
+        )
     )
+
+
+def why_matched(when: When, record: Record, found: Route) -> str:
+    """The values that met a rule's conditions, for people."""
+    said = []
+    if when.languages is not None:
+        said.append(f"language {found.language}")
+    if when.tasks is not None:
+        said.append(f"task {record.task if record.task in when.tasks else found.task}")
+    if when.domains is not None:
+        said.append(f"domain {found.domain}")
+    if when.complexity_above is not None:
+        said.append(f"complexity {found.complexity} above {when.complexity_above:g}")
+    if when.characters_above is not None:
+        said.append(f"{len(record.text)} characters")
+    return ", ".join(said)
+
+
+def sorts_tasks(job: Job) -> bool:
+    """Whether the router says which task a record belongs to, because no column does."""
+    return job.input.task is None and len(job.tasks) > 1
+
+
+def decisive(job: Job) -> Wanted:
+    """What has to be found before it is known which model a record goes to."""
+    named = {name for rule in job.routing.rules for name in rule.when.tasks or ()}
+    conditions = [rule.when for rule in job.routing.rules]
+    return Wanted(
+        task=bool(named - {task.name for task in job.tasks}),
+        domain=job.routing.gate.per == "domain" or any(when.domains is not None for when in conditions),
+        complexity=any(when.complexity_above is not None for when in conditions),
+    )
+
+
+def wanted(job: Job) -> Wanted:
+    """What is found in every record that is annotated."""
+    needed = decisive(job)
+    if job.router.find == "needed":
+        return needed
+    # What a text asks for is about prompts: where nobody sorts by it, the job's own task is what counts.
+    return Wanted(task=needed.task)

@@ -73,19 +73,11 @@ def test_task_names_must_differ() -> None:
     assert complaints(Job, data) == [("tasks.1.name", "is there twice; give each its own name")]
 
 
-def test_several_tasks_need_a_task_column() -> None:
-    """Without input.task nothing would tell which of two tasks a record belongs to."""
+def test_several_tasks_need_no_task_column() -> None:
+    """Without input.task the router sorts the records."""
     tasks = [{"name": name, "instruction": "i", "labels": LABELS} for name in ("a", "b")]
 
-    assert complaints(Job, job_data(tasks=tasks)) == [
-        (
-            "tasks",
-            (
-                "has 2 tasks, but input.task is null; "
-                "name the column that holds each record's task in input.task"
-            ),
-        )
-    ]
+    assert len(Job.model_validate(job_data(tasks=tasks)).tasks) == 2
     assert len(Job.model_validate(job_data(tasks=tasks, input={"path": "in", "task": "t"})).tasks) == 2
 
 
@@ -188,7 +180,10 @@ def test_rules_name_existing_tasks() -> None:
     rule = {"when": {"tasks": ["tone", "ton"]}, "use": "big"}
 
     assert complaints(Job, job_data(routing={"default": "small", "rules": [rule]})) == [
-        ("routing.rules.0.when.tasks.1", "is not one of the tasks; did you mean tone?")
+        (
+            "routing.rules.0.when.tasks.1",
+            "is not one of the tasks, nor of those that the router knows; did you mean tone?",
+        )
     ]
 
 
