@@ -17,6 +17,7 @@ from pipelines.output_lock import output_lock
 from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
+from router.rules import sorts_tasks
 from transforms.budget_ledger import LedgerError
 from transforms.progress import clear_progress
 from transforms.splits import shown
@@ -64,6 +65,9 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
             console,
             f"budget: {workers} workers get an equal part of it each (docs/budget.md says what that means)",
         )
+    if sorts_tasks(job):
+        named = ", ".join(task.name for task in job.tasks)
+        say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
     return prepare(job, workers=workers, limit=limit, local=local)
 
 

@@ -22,9 +22,11 @@ from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
+from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
+from router.rule_checks import unknown_names
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
@@ -37,6 +39,7 @@ from transforms.output_rows import RowFormat
 from transforms.read_examples import digest_examples, read_examples
 from transforms.read_records import Reader, first_rows
 from transforms.reading import plan_input
+from transforms.route_records import digest_heads, known_names, place_router
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel
 from transforms.text_encoder import ENCODER, read_card
 
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from router.prompt_search import LabelledText
     from router.records import Work
     from transforms.reading import Split
+    from transforms.route_records import RouterPlace
 
 _SPLIT_BYTES = 256 << 10
 """A few thousand short texts: minutes of a small model's time, so every worker gets its share."""
@@ -94,7 +98,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         job.routing.escalate_to,
         _manifest(opening, models, found.splits, limit),
     )
-    reader, splits = Reader(job, found.schema), found.splits
+    reader, splits = Reader(job, found.schema, router=prepared_router(job)), found.splits
     if limit is not None:
         splits, reader = first_rows(splits, reader, limit)
     policy = None if fixed is None else Policy.of(job)
@@ -116,6 +120,17 @@ def _drawn_prompts(
     others = (name for name in used_models(job) if name != job.routing.escalate_to)
     small = [name for name in others if isinstance(job.models[name], LlamaCppModel)]
     return dict.fromkeys(small, drawn) if drawn else {}
+
+
+def prepared_router(job: Job) -> RouterPlace:
+    """The router of a job. Raises `RouterError`, and `ValueError` for names in rules that it cannot say."""
+    place = place_router(job)
+    if job.router.heads is not None or job.router.encoder is not None:
+        asked, domains = known_names(place)
+        tasks = [task.name for task in job.tasks]
+        for at, says, name in unknown_names(job.routing.rules, tasks, asked, domains):
+            raise ValueError(f"{dotted(('routing', *at))}: {name!r} {says}")
+    return place
 
 
 def start(plan: Plan) -> None:
@@ -279,6 +294,7 @@ def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: 
     files = {
         **models.digests,
         **{f"examples of {name}": digest_examples(rows) for name, rows in opening.pools.items()},
+        **({} if job.router.heads is None else {"router": digest_heads(job.router.heads)}),
     }
     return {
         "format": 1,

@@ -17,9 +17,8 @@ from apache_beam import pvalue
 
 from router.gate import slice_of
 from router.identity import id_key, text_key
-from router.language import identify_language
 from router.pilot import Pilot, pilot_key
-from router.records import DeadLetter, Position, Record, Work
+from router.records import DeadLetter, Position, Record, Route, Work
 from router.repeats import (
     bucket_of,
     find_copies,
@@ -28,13 +27,14 @@ from router.repeats import (
     pack_repeats,
     unpack_repeats,
 )
-from router.rules import choose_model
+from router.rules import choose_model, decisive
 from router.sampling import SmallestKeys, smallest_of
 from transforms.bundles import at_end
 from transforms.json_types import ColumnTypes, TypesSoFar
 from transforms.progress import ProgressNote
 from transforms.read_records import read_validated
 from transforms.reading import Split
+from transforms.route_records import load_router
 
 if TYPE_CHECKING:
     from transforms.read_records import Reader
@@ -253,11 +253,15 @@ class _IndexDoFn(beam.DoFn):
         self._pilot.offer(key, work)
 
     def _routed(self, record: Record) -> Work:
-        route = choose_model(record, identify_language(record.text), self._reader.job.routing)
-        return Work(dataclasses.replace(record, payload=b""), route)
+        return Work(dataclasses.replace(record, payload=b""), self._route(record))
+
+    def _route(self, record: Record) -> Route:
+        job = self._reader.job
+        [found] = load_router(self._reader.router).find([record], decisive(job))
+        return choose_model(record, found, job.routing)
 
     def _offer(self, key: bytes, record: Record) -> None:
-        route = choose_model(record, identify_language(record.text), self._reader.job.routing)
+        route = self._route(record)
         for model in {route.model, *self._sampling.also}:
             kept = self._drawn[model, record.task]
             if kept.wants(key):

@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam import pvalue
 
 from router.decide import ask_next
+from router.findings import Findings
 from router.identity import text_key
-from router.language import identify_language
 from router.records import DeadLetter, Position, Reason, Record, Work
-from router.repeats import Role, unpack_repeats
-from router.rules import choose_model
+from router.repeats import Repeat, Role, unpack_repeats
+from router.rules import choose_model, wanted
 from router.validation import Rules, validate
 from transforms.payload import json_row
 from transforms.reading import Split, read_rows
+from transforms.route_records import RouterPlace, sorted_into_tasks, with_findings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,10 +42,15 @@ class Reader:
     schema: pa.Schema | None
     until: Position | None = None
     """The last row to read, where the job is limited to the first ones."""
+    router: RouterPlace = field(default_factory=RouterPlace)
 
 
 def read_validated(split: Split, reader: Reader, *, with_payload: bool) -> Iterator[Record | DeadLetter]:
     """The rows of a split, each as a valid record or as a dead letter that says why not."""
+    return sorted_into_tasks(_validated(split, reader, with_payload=with_payload), reader.router)
+
+
+def _validated(split: Split, reader: Reader, *, with_payload: bool) -> Iterator[Record | DeadLetter]:
     job = reader.job
     tasks = tuple(task.name for task in job.tasks)
     rules = Rules(job.input, tasks, None if job.input.task is not None else tasks[0], job.limits)
@@ -111,7 +117,19 @@ class ReadSplit(beam.DoFn):
         repeats = {
             repeat.position: repeat for packed in joined[1]["repeats"] for repeat in unpack_repeats(packed)
         }
-        for row in read_validated(split, self._reader, with_payload=True):
+        rows = self._to_route(read_validated(split, self._reader, with_payload=True), repeats)
+        for row in with_findings(rows, self._reader.router, wanted(self._reader.job)):
+            if isinstance(row, tuple):
+                repeat = repeats.get(row[0].position)
+                yield self._start(*row, pilot, None if repeat is None else repeat.key)
+            else:
+                yield row
+
+    def _to_route(
+        self, rows: Iterator[Record | DeadLetter], repeats: Mapping[Position, Repeat]
+    ) -> Iterator[Record | pvalue.TaggedOutput[Any, Any]]:
+        """The records that are to be answered, and what is said of the others."""
+        for row in rows:
             repeat = repeats.get(row.position)
             shared = repeat.key if repeat is not None and repeat.role is Role.ORIGINAL else None
             if isinstance(row, DeadLetter):
@@ -120,12 +138,12 @@ class ReadSplit(beam.DoFn):
                 if shared is not None:
                     yield pvalue.TaggedOutput(SHARED, (shared, dataclasses.replace(row, record=None)))
             elif repeat is None or shared is not None:
-                yield self._start(row, pilot, shared)
+                yield row
             elif repeat.role is Role.SAME_ID:
                 yield pvalue.TaggedOutput(DEAD, self._same_id(row))
 
-    def _start(self, record: Record, pilot: Pilot, shared: bytes | None) -> Work:
-        route = choose_model(record, identify_language(record.text), self._reader.job.routing)
+    def _start(self, record: Record, found: Findings, pilot: Pilot, shared: bytes | None) -> Work:
+        route = choose_model(record, found, self._reader.job.routing)
         given = pilot.get(text_key(record.text, record.task), ())
         return ask_next(Work(record, route, pilot=given, shared_key=shared), route.model)
 
