@@ -25,6 +25,42 @@ def print_quality(found: Mapping[str, Any], console: Console) -> None:
     _line(
         console, f"{records['with_gold']:,} of {records['annotated']:,} annotated records have a true label."
     )
+    _print_tasks(found, console)
+    _line(console, "")
+    _line(console, f"Agreement with the oracle: {agreement(found['audit'])}")
+    _line(console, f"Gate: {gate(found['gate'])}")
+
+
+_RANKED_BY = {
+    "complexity": "By complexity, before any model has answered",
+    "confidence": "By the small model's confidence",
+}
+
+
+def print_router_quality(found: Mapping[str, Any], console: Console) -> None:
+    """The same of a head of the router, with its baselines; of complexity, how well it ranks."""
+    if "tasks" not in found:
+        _line(
+            console,
+            f"{found['records']:,} records; the small model is right on {found['small_correct']:.3f}.",
+        )
+        for name in ("complexity", "confidence"):
+            if name in found:
+                shown = (
+                    f"{key.upper().replace('_', ' ')} {_rate(value)}" for key, value in found[name].items()
+                )
+                _line(console, f"{_RANKED_BY[name]}: {', '.join(shown)}.")
+        return
+    _print_tasks(found, console)
+    for name, one in found.get("baselines", {}).items():
+        _line(
+            console,
+            f"Baseline, {name}: accuracy {_rate(one['accuracy']['rate'])} ({interval(one['accuracy'])}), "
+            f"macro F1 {_rate(one['macro_f1'])}",
+        )
+
+
+def _print_tasks(found: Mapping[str, Any], console: Console) -> None:
     for name, task in found["tasks"].items():
         _line(console, "")
         _line(console, f"Task {name}: {headline(task)}")
@@ -37,9 +73,6 @@ def print_quality(found: Mapping[str, Any], console: Console) -> None:
         kept = _kept(task["risk_coverage"])
         if kept:
             _line(console, f"Accuracy of the surest {kept}.")
-    _line(console, "")
-    _line(console, f"Agreement with the oracle: {agreement(found['audit'])}")
-    _line(console, f"Gate: {gate(found['gate'])}")
 
 
 def _labels(labels: list[Mapping[str, Any]]) -> Table:
