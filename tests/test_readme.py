@@ -31,12 +31,14 @@ from router.job import (
     OpenAIModel,
     Output,
     Pilot,
+    RouterSettings,
     Routing,
     Task,
     When,
 )
 from router.job_loading import parse_job
 from router.records import Reason, Status
+from router.route_labels import DOMAINS, TASKS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -238,6 +240,7 @@ def keys_described(page: str) -> set[str]:
     [
         ("docs/job-file.md", (Input, Output, Task, LlamaCppModel, OpenAIModel, Routing, When)),
         ("docs/job-file.md", (Gate, Budget, Limits, Calibration, Pilot, Audit, JournalSettings)),
+        ("docs/job-file.md", (RouterSettings,)),
         ("docs/gate.md", (Pilot, Audit)),
     ],
 )
@@ -253,6 +256,17 @@ def test_every_key_of_a_gate_with_a_target_is_described() -> None:
     without = {"min_confidence", "label_free", "sample"}
 
     assert {*Gate.model_fields, *Calibration.model_fields} - without <= keys_described("docs/gate.md")
+
+
+@pytest.mark.parametrize(("what", "described"), [("domains", DOMAINS), ("tasks", TASKS)])
+def test_what_the_router_tells_apart_is_described(what: str, described: dict[str, str]) -> None:
+    """The tables are those of the code, and of the heads that ship."""
+    page = (REPOSITORY / "docs" / "router.md").read_text("utf-8").partition(f"<!-- {what} -->")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page.partition("\n\n")[0], re.MULTILINE)
+    heads = json.loads((REPOSITORY / "data/router/heads/router.json").read_text("utf-8"))["heads"]
+
+    assert dict(rows) == described
+    assert heads[what.removesuffix("s")]["labels"] == sorted(described)
 
 
 def test_sample_rows_are_described() -> None:
