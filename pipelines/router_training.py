@@ -164,9 +164,12 @@ def train_head(
 
 
 def _more_rows(rows: LabelledTexts, head: str) -> list[tuple[str, str]]:
-    """The shipped rows of a head, where they have the same labels as the user's."""
-    more = list(shipped_rows(head)) if head in SHIPPED else []
-    return more if set(rows.labels) <= {label for _, label in more} else []
+    """The shipped rows of a head, where they have the same labels as the user's; none twice."""
+    shipped = list(shipped_rows(head)) if head in SHIPPED else []
+    if not set(rows.labels) <= {label for _, label in shipped}:
+        return []
+    known = set(rows.texts)
+    return [row for row in shipped if row[0] not in known]
 
 
 def _fit(
