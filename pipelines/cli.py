@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli_common import Sets, Verbose, errors, load
+from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.cli_router import route, router_app
 from router.job_loading import job_schema
 
@@ -103,7 +103,7 @@ def report(
 @app.command()
 def evaluate(
     output: Annotated[str, typer.Argument(help="The output folder of a finished job.", metavar="OUTPUT")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Tell how good a finished output is against its gold column, and write evaluation.html into it."""

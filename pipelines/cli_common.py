@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Sets = Annotated[
     list[str], typer.Option("--set", help="Value for ${NAME} in the job file.", metavar="NAME=VALUE")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and tracebacks of errors.")]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli_common import Sets, Verbose, errors, load
+from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.errors import DONE, TOO_MANY_DEAD
 
 router_app = typer.Typer(
@@ -69,7 +69,7 @@ def train(  # noqa: PLR0917 - typer passes them by name
     alone: Annotated[bool, typer.Option("--alone", help="Leave out the shipped rows.")] = False,
     text: TextColumn = "text",
     label: LabelColumn = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Train a head from labelled rows; job files then name the folder in router.heads."""
@@ -111,7 +111,7 @@ def evaluate(  # noqa: PLR0917 - typer passes them by name
     ] = None,
     text: TextColumn = "text",
     label: LabelColumn = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Tell how good a head is on labelled rows, by language, with exact intervals."""

@@ -17,8 +17,8 @@ from router.decide import read_answer
 from router.evaluation import write_labels
 from router.identity import text_key
 from router.job import Job
-from router.journal import read_entry
 from router.oracle import gold_labels, oracle_labels
+from transforms.journal_scan import answers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ def read_outcomes(output: str) -> Outcomes:
         raise OutputError(
             f"{output}: has no manifest that can be read; give a finished job's output"
         ) from error
-    answers = _Answers(filesystem, folder, job, manifest["answers"])
+    answers = _Answers(output.rstrip("/"), job, manifest["answers"])
     texts, judgements = [], []
     for row in _rows(filesystem, folder):
         text = row[job.input.text]
@@ -107,8 +107,7 @@ class _Answers:
 
     def __init__(
         self,
-        filesystem: AbstractFileSystem,
-        folder: str,
+        output: str,
         job: Job,
         fingerprints: Mapping[str, Mapping[str, str]],
     ) -> None:
@@ -117,15 +116,8 @@ class _Answers:
         self._known: dict[tuple[str, str], dict[bytes, Answer]] = {}
         for model, by_task in fingerprints.items():
             for task, fingerprint in by_task.items():
-                paths = filesystem.glob(f"{folder}/state/journal/*-{fingerprint}-*.jsonl")
-                lines = (
-                    line for path in paths for line in filesystem.cat_file(path).splitlines(keepends=True)
-                )
-                entries = [
-                    entry for entry in (read_entry(line, model) for line in lines) if entry is not None
-                ]
-                self._known[model, task] = {entry.text_key: entry.answer for entry in entries}
-        self._readings = _readings(filesystem, folder, self._known)
+                self._known[model, task] = answers_of(f"{output}/state/journal", fingerprint, model)
+        self._readings = _readings(output, self._known)
 
     def judge(self, text: str, task: str, gold: object) -> _Judged | None:
         """Who was right; None where nothing tells."""
@@ -152,12 +144,10 @@ class _Answers:
         return None
 
 
-def _readings(
-    filesystem: AbstractFileSystem, folder: str, known: Mapping[tuple[str, str], Mapping[bytes, Answer]]
-) -> Readings:
+def _readings(output: str, known: Mapping[tuple[str, str], Mapping[bytes, Answer]]) -> Readings:
     """How the job read its small models' scores: its calibration, else the mean over all of them."""
     try:
-        found = load_artefact(filesystem.unstrip_protocol(f"{folder}/state/calibration"))
+        found = load_artefact(f"{output}/state/calibration")
         return {(model.model, model.task): model for model in found.models}
     except CalibrationError:
         pass

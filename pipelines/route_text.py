@@ -17,9 +17,8 @@ from transforms.route_records import BATCH, LoadedRouter, RouterPlace, load_rout
 from transforms.splits import InputError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from router.findings import Findings
     from router.job import Job
 
 
@@ -77,7 +76,7 @@ def _routed(rows: list[dict[str, Any]], router: LoadedRouter, job: Job | None) -
     ):
         known = {} if row.get("id") is None else {"id": row["id"]}
         if job is None:
-            yield {**known, **_shown(found), "model": None, "rule": None}
+            yield {**known, **asdict(found), "model": None, "rule": None}
             continue
         name = task or (row.get(job.input.task) if job.input.task else None) or job.tasks[0].name
         record = Record(Position(0, 0), "", text, str(name), None, b"")
@@ -85,13 +84,9 @@ def _routed(rows: list[dict[str, Any]], router: LoadedRouter, job: Job | None) -
         met = "" if route.rule is None else why_matched(job.routing.rules[route.rule].when, record, route)
         yield {
             **known,
-            **_shown(found),
+            **asdict(found),
             "task": route.task,
             "model": route.model,
             "rule": route.rule,
             "because": met,
         }
-
-
-def _shown(found: Findings) -> Mapping[str, Any]:
-    return asdict(found)

@@ -42,11 +42,6 @@ class Wanted:
     domain: bool = True
     complexity: bool = True
 
-    @property
-    def any(self) -> bool:
-        """Whether texts have to be encoded at all."""
-        return self.task or self.domain or self.complexity
-
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -132,10 +127,8 @@ class Restricted:
         return found / total
 
 
-def task_classifier(whole: Classifier, names: Sequence[str], others: Classifier | None) -> Classifier:
+def task_classifier(whole: Classifier, names: Sequence[str], others: Classifier) -> Classifier:
     """What tells a job's tasks apart: the router's own head where it knows them all, else `others`."""
     if set(names) <= set(whole.labels):
         return Restricted(whole, tuple(names))
-    if others is None:
-        raise ValueError(f"nothing tells the tasks {', '.join(names)} apart")
     return others

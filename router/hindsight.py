@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.head import FLOOR
+from router.head_training import log_losses
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
 FOLDS = 5
-_FLOOR = 1e-6
 _STRENGTH = 0.3
 """scikit-learn's C."""
 
@@ -44,7 +46,8 @@ def wrong_probabilities(
     sure = _logit(confidence)[:, None]
     alone = _held_back(sure, wrong)
     both = _held_back(np.hstack([sure, _logit(complexity)[:, None], said, said * sure]), wrong)
-    gain = _losses(alone, wrong) - _losses(both, wrong)
+    answered = wrong.astype(np.int64)
+    gain = log_losses(_as_pairs(alone), answered) - log_losses(_as_pairs(both), answered)
     better = gain.mean() > 0.5 * gain.std(ddof=1) / np.sqrt(len(gain))
     return both if better else _fit(sure, wrong, sure)
 
@@ -69,10 +72,11 @@ def _fit(
     return np.asarray(model.predict_proba(others)[:, 1])
 
 
-def _losses(probabilities: npt.NDArray[np.float64], wrong: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    return np.asarray(-np.log(np.maximum(np.where(wrong, probabilities, 1.0 - probabilities), _FLOOR)))
+def _as_pairs(wrong: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probabilities of right and wrong, shape (records, 2)."""
+    return np.stack([1.0 - wrong, wrong], axis=1)
 
 
 def _logit(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    clipped = np.clip(probabilities, _FLOOR, 1.0 - _FLOOR)
+    clipped = np.clip(probabilities, FLOOR, 1.0 - FLOOR)
     return np.asarray(np.log(clipped / (1.0 - clipped)))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.text_ends import both_ends
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -59,17 +61,12 @@ def ngram_counts(text: str) -> Counts:
     Weights are 1 + log(count). Case is ignored and white space is one space. Of a long text 900 characters
     are read. The hash is the same on every machine.
     """
-    plain = " ".join(_ends(text).lower().split())
+    plain = " ".join(both_ends(text).lower().split())
     found = [_view_counts(plain, view, number) for number, view in enumerate(VIEWS)]
     buckets = np.concatenate([one[0] for one in found])
     kept, at = np.unique(buckets, return_inverse=True)
     weights = np.bincount(at, np.concatenate([one[1] for one in found]), len(kept))
     return kept, weights.astype(np.float32)
-
-
-def _ends(text: str) -> str:
-    # White space is not counted, so a little more is taken than any view reads.
-    return text if len(text) <= 4_000 else f"{text[:2_000]} {text[-2_000:]}"  # noqa: PLR2004 - see above
 
 
 def _view_counts(plain: str, view: View, salt: int) -> Counts:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.text_ends import both_ends
+
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-_READ_CHARACTERS = 4_000
 
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("code fences", re.compile(r"```|~~~")),
@@ -55,10 +55,7 @@ def surface_features(text: str) -> npt.NDArray[np.float32]:
 
     Only the first and the last 2,000 characters are looked at, but for the length.
     """
-    seen = text
-    if len(text) > _READ_CHARACTERS:
-        half = _READ_CHARACTERS // 2
-        seen = f"{text[:half]}\n{text[-half:]}"
+    seen = both_ends(text)
     found = [
         math.log1p(len(text)) / 10.0,
         math.log1p(len(seen.split())) / 10.0,

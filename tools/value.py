@@ -31,8 +31,8 @@ from router.gate import NOTHING
 from router.guarantee import Population
 from router.head_training import TrainingRows, choose_head
 from router.identity import text_key
-from router.journal import read_entry
 from router.pilot_size import SizePlan, Terms, plan_size, with_half, worth_growing
+from transforms.journal_scan import answers_of
 from transforms.text_encoder import ENCODER, TextEncoder
 
 if TYPE_CHECKING:
@@ -71,13 +71,14 @@ def load_pool(output: pathlib.Path, oracle: pathlib.Path | None = None) -> Pool:
     names = [label["name"] for label in manifest["job"]["tasks"][0]["labels"]]
     small = manifest["job"]["routing"]["default"]
     fingerprint = manifest["answers"][small][task]
-    answers = _answers(output / "state" / "journal", fingerprint)
+    said = answers_of(str(output / "state" / "journal"), fingerprint, small)
+    answers = {key: one.scores for key, one in said.items() if one.scores is not None}
     texts = table["text"].to_list()
     spent = _first_texts(output, calibration)
     kept = [(text, gold) for text, gold in zip(texts, table["label"], strict=True) if text not in spent]
     if oracle is not None:
-        said = pl.read_parquet(str(oracle / "annotations-*.parquet"))
-        known = dict(zip(said["text"], said["annotation"].struct.field("label"), strict=True))
+        theirs = pl.read_parquet(str(oracle / "annotations-*.parquet"))
+        known = dict(zip(theirs["text"], theirs["annotation"].struct.field("label"), strict=True))
         kept = [(text, known[text]) for text, _ in kept if text in known]
     found = [(answers[text_key(text, task)], names.index(gold)) for text, gold in kept]
     labels = np.array([label for _, label in found], np.int64)
@@ -86,16 +87,6 @@ def load_pool(output: pathlib.Path, oracle: pathlib.Path | None = None) -> Pool:
         encoder = TextEncoder(asset_path(ENCODER))
         seen = replace(seen, embedding=np.stack([encoder.encode(text) for text, _ in kept]))
     return Pool(TrainingRows(seen, labels), len(spent))
-
-
-def _answers(journal: pathlib.Path, fingerprint: str) -> dict[bytes, Any]:
-    found = {}
-    for path in journal.glob(f"slm-{fingerprint}-*.jsonl"):
-        for line in path.read_bytes().splitlines(keepends=True):
-            entry = read_entry(line, "small")
-            if entry is not None and entry.answer.scores is not None:
-                found[entry.text_key] = entry.answer.scores
-    return found
 
 
 def _first_texts(output: pathlib.Path, calibration: dict[str, Any] | None) -> set[str]:

@@ -179,6 +179,8 @@ class _IndexDoFn(beam.DoFn):
 
     def setup(self) -> None:
         self._note = ProgressNote(self._state)
+        self._router = load_router(self._reader.router)
+        self._wanted = decisive(self._reader.job)
 
     def start_bundle(self) -> None:
         # Gathered over a bundle, not over a split: what the workers send must not grow with the input.
@@ -256,9 +258,8 @@ class _IndexDoFn(beam.DoFn):
         return Work(dataclasses.replace(record, payload=b""), self._route(record))
 
     def _route(self, record: Record) -> Route:
-        job = self._reader.job
-        [found] = load_router(self._reader.router).find([record], decisive(job))
-        return choose_model(record, found, job.routing)
+        [found] = self._router.find([record], self._wanted)
+        return choose_model(record, found, self._reader.job.routing)
 
     def _offer(self, key: bytes, record: Record) -> None:
         route = self._route(record)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from router.records import Answer
+
 
 def paid_calls(url: str) -> Iterator[PaidCall]:
     """Every call to a hosted model in the journal at `url`, those that no longer count included."""
@@ -26,6 +28,20 @@ def paid_calls(url: str) -> Iterator[PaidCall]:
             if entry is not None:
                 call = call_name(fingerprint, entry.text_key)
                 yield PaidCall(call, entry.answer.usage.usd, entry.final)
+
+
+def answers_of(url: str, fingerprint: str, model: str) -> dict[bytes, Answer]:
+    """What a model said to one question, by text key; failed attempts and torn lines are left out."""
+    filesystem, folder = fsspec.core.url_to_fs(url)
+    found: dict[bytes, Answer] = {}
+    for path, of in _files(filesystem, folder, "*"):
+        if of != fingerprint:
+            continue
+        for line in _lines(filesystem, path):
+            entry = read_entry(line, model)
+            if entry is not None and entry.final:
+                found[entry.text_key] = entry.answer
+    return found
 
 
 def count_answers(url: str) -> Mapping[str, int]:

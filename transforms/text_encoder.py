@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydantic
 
+from router.text_ends import END_CHARACTERS, both_ends
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 
 ENCODER = "data/router/encoder"
 """The shipped one, for `router.assets.asset_path`."""
-
-_READ_CHARACTERS = 2_000
-"""Of a text longer than twice this, so many are read from each end: a megabyte takes a second to cut up."""
 
 _BATCH_TOKENS = 512
 _BATCH_TEXTS = 16
@@ -111,16 +110,14 @@ class TextEncoder:
 
     def _remember(self, text: str, vector: npt.NDArray[np.float32]) -> None:
         # What a head looks at, the router has looked at just before.
-        if len(text) <= 2 * _READ_CHARACTERS:
+        if len(text) <= 2 * END_CHARACTERS:
             self._known[text] = vector.copy()
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
     def _tokens(self, text: str) -> list[int]:
-        if len(text) > 2 * _READ_CHARACTERS:
-            text = f"{text[:_READ_CHARACTERS]}\n{text[-_READ_CHARACTERS:]}"
-        # Half a character, which JSON may hold, is in no encoding.
-        readable = f"{self.card.prefix}{text}".encode("utf-8", "replace").decode()
+        # A megabyte takes a second to cut up. Half a character, which JSON may hold, is in no encoding.
+        readable = f"{self.card.prefix}{both_ends(text)}".encode("utf-8", "replace").decode()
         ids: list[int] = self._tokenizer.encode(readable).ids
         if len(ids) <= self.card.max_tokens:
             return ids

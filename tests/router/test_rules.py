@@ -119,10 +119,13 @@ def job(*rules: dict[str, object], find: str = "all", tasks: int = 1, column: st
     )
 
 
+NOTHING = Wanted(task=False, domain=False, complexity=False)
+
+
 def test_only_what_rules_ask_for_is_found_before_the_model_is_chosen() -> None:
     """The first pass over the input must not cost an encoder for nothing."""
-    assert decisive(job()) == Wanted(task=False, domain=False, complexity=False)
-    assert not decisive(job({"languages": ["de"]})).any
+    assert decisive(job()) == NOTHING
+    assert decisive(job({"languages": ["de"]})) == NOTHING
     assert decisive(job({"domains": ["law"]})) == Wanted(task=False, domain=True, complexity=False)
     assert decisive(job({"complexity_above": 0.5})) == Wanted(task=False, domain=False, complexity=True)
     assert decisive(job({"tasks": ["math"]})) == Wanted(task=True, domain=False, complexity=False)
@@ -133,7 +136,7 @@ def test_domain_and_complexity_of_every_record_are_found_unless_the_job_says_oth
     """What a text asks for is only found where a rule names it."""
     assert wanted(job()) == Wanted(task=False)
     assert wanted(job({"tasks": ["math"]})) == Wanted()
-    assert not wanted(job(find="needed")).any
+    assert wanted(job(find="needed")) == NOTHING
 
 
 def test_several_tasks_without_a_column_are_sorted_by_the_router() -> None:
