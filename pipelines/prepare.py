@@ -24,6 +24,7 @@ from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
+from router.price_notes import PriceNote, hosted_note, local_note
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.rule_checks import unknown_names
@@ -192,6 +193,8 @@ class Models:
     """SHA-256 of the local ones' files."""
     journals: Mapping[str, JournalOf]
     """Where their answers are, with what decides them."""
+    prices: Mapping[str, PriceNote]
+    """What each costs, and who says so."""
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, str]]:
@@ -211,24 +214,29 @@ def open_models(opening: Opening) -> Models:
     }
     handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
     journals: dict[str, JournalOf] = {}
+    prices: dict[str, PriceNote] = {}
     tasks = {task.name: task for task in job.tasks}
     budget = _budget(opening, len(hosted))
     for name, large in hosted.items():
         preflight(large)
         journals[name] = _journal_of(opening, "llm", name, _hosted_prints(large, job))
         price = hosted_price(large)
+        prices[name] = hosted_note(price)
         handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
     table = load_price_table(asset_path("configs/prices.yaml"))
     prints = _local_prints(opening, local, digests)
     for name, model in local.items():
         threads = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
-        usd = local_price(model, threads, table)
+        usd = local_price(model, threads, table, job.machine)
+        prices[name] = local_note(model, threads, usd, table, job.machine)
         wanted = LocalModel(
             name, model, threads, usd, opening.prompts.get(name, {}), opening.embedding, opening.trial
         )
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])
-    return Models({name: handlers[name] for name in used}, digests, {name: journals[name] for name in used})
+    return Models(
+        {name: handlers[name] for name in used}, digests, {name: journals[name] for name in used}, prices
+    )
 
 
 def _journal_of(opening: Opening, tier: Tier, name: str, prints: Mapping[str, str]) -> JournalOf:
@@ -304,6 +312,7 @@ def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: 
         "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in models.digests.items()},
         "answers": models.fingerprints,
+        "prices": dict(models.prices),
         "versions": {name: metadata.version(name) for name in _VERSIONED},
     }
 

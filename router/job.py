@@ -353,6 +353,8 @@ class Job(_Strict):
     """What is asked about the texts."""
     models: Annotated[dict[Name, Model], NotEmpty]
     """The models, each under a name of your choice."""
+    machine: Name | None = None
+    """The machine whose price local models' time has (configs/prices.yaml); null: the table's default."""
     limits: Limits = Limits()
     router: RouterSettings = RouterSettings()
     routing: Routing

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import ROUND_HALF_UP, Decimal
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
 from router.job import Usd
 from router.records import MONEY_QUANTUM
@@ -116,7 +118,10 @@ def hosted_price(model: OpenAIModel, at: datetime | None = None) -> TokenPrice:
         raise _unknown(model, "genai-prices lists no price per token")
     if listed.requests_kcount is not None:
         raise _unknown(model, "its provider also charges per request, which a price per token leaves out")
-    source = f"genai-prices, {found.provider.id}/{found.model.id}, as of {moment.date().isoformat()}"
+    source = (
+        f"genai-prices {metadata.version('genai-prices')}, {found.provider.id}/{found.model.id}, "
+        f"as of {moment.date().isoformat()}"
+    )
     return _listed_price(listed, source)
 
 
@@ -183,11 +188,31 @@ class Machine(BaseModel):
 
 
 class PriceTable(BaseModel):
-    """configs/prices.yaml: what the local models' machine costs where the job file does not say."""
+    """configs/prices.yaml: what machines cost on which local models run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    default_machine: Machine
+    default_machine: str
+    """The machine that is meant where the job file names none."""
+    machines: tuple[Machine, ...]
+
+    @model_validator(mode="after")
+    def _knows_its_default(self) -> PriceTable:
+        self.machine(None)
+        return self
+
+    def machine(self, name: str | None) -> Machine:
+        """The machine of a name; None means the default. Raises `UnknownPriceError`."""
+        wanted = self.default_machine if name is None else name
+        known = [one.name for one in self.machines]
+        if wanted in known:
+            return self.machines[known.index(wanted)]
+        near = difflib.get_close_matches(wanted, known, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        raise UnknownPriceError(
+            f"the price of machine {wanted!r} is unknown: {meant} For another one, add to each local model\n"
+            '  usd_per_hour: "…"\nwith what an hour of the threads that it runs on costs'
+        )
 
 
 def load_price_table(path: Path) -> PriceTable:
@@ -204,23 +229,25 @@ def load_price_table(path: Path) -> PriceTable:
         raise ValueError(f"{path} is not a price table: {error}") from error
 
 
-def local_price(model: LlamaCppModel, threads: int, table: PriceTable) -> Decimal:
+def local_price(model: LlamaCppModel, threads: int, table: PriceTable, machine: str | None = None) -> Decimal:
     """Find what a local model's machine time costs, in USD per hour.
 
     Args:
         model: Its `usd_per_hour` is taken as it is, where given.
-        threads: Threads that the model runs on; each is priced as one vCPU of the default machine.
-        table: The default machine.
+        threads: Threads that the model runs on; each is priced as one vCPU of the machine.
+        table: What machines cost.
+        machine: Name of the machine; None for the default one.
 
     Raises:
+        UnknownPriceError: The machine is not in the table.
         ValueError: `threads` is not a positive integer.
 
     """
     _check_count("threads", threads, least=1)
     if model.usd_per_hour is not None:
         return model.usd_per_hour
-    machine = table.default_machine
-    return machine.usd_per_hour / machine.vcpus * threads
+    found = table.machine(machine)
+    return found.usd_per_hour / found.vcpus * threads
 
 
 def local_cost(seconds: float, usd_per_hour: Decimal) -> Decimal:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from decimal import Decimal
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,8 @@ def test_known_models_are_priced_from_the_table() -> None:
         Decimal("0.000000075"),
         Decimal("0.0000006"),
     )
-    assert found.source == "genai-prices, openai/gpt-4o-mini, as of 2026-01-02"
+    version = metadata.version("genai-prices")
+    assert found.source == f"genai-prices {version}, openai/gpt-4o-mini, as of 2026-01-02"
 
 
 def test_the_provider_is_told_from_the_url() -> None:
@@ -160,9 +163,32 @@ def test_the_shipped_table_prices_a_thread_as_a_vcpu() -> None:
     """Half of the two-vCPU default machine for one thread, twice it for four."""
     table = load_price_table(TABLE)
 
-    assert table.default_machine.name == "e2-standard-2"
+    assert table.machine(None).name == "e2-standard-2"
     assert local_price(local(), 1, table) == Decimal("0.03350571")
     assert local_price(local(), 4, table) == Decimal("0.13402284")
+
+
+def test_a_named_machine_is_priced_by_its_own_vcpus() -> None:
+    """n2-standard-4 costs 0.194236 for four vCPUs, so one thread costs a quarter of it."""
+    table = load_price_table(TABLE)
+
+    assert local_price(local(), 1, table, "n2-standard-4") == Decimal("0.048559")
+    assert local_price(local(usd_per_hour="0.05"), 1, table, "n2-standard-4") == Decimal("0.05")
+
+
+def test_an_unknown_machine_is_an_error_with_the_nearest_name_and_the_line_to_add() -> None:
+    """A price that nobody knows is never taken for another machine's."""
+    with pytest.raises(UnknownPriceError, match="did you mean n2-standard-4") as caught:
+        local_price(local(), 1, load_price_table(TABLE), "n2-standard4")
+
+    assert 'usd_per_hour: "…"' in str(caught.value)
+
+
+def test_every_machine_of_the_shipped_table_says_where_its_price_is_from_and_when() -> None:
+    """A price without source and date is worth nothing a year later."""
+    for machine in load_price_table(TABLE).machines:
+        assert machine.source.startswith("https://")
+        assert re.fullmatch(r"20\d\d-\d\d", machine.checked)
 
 
 def test_a_given_price_per_hour_is_taken_as_it_is() -> None:
