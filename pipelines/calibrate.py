@@ -20,7 +20,7 @@ from router.oracle import gold_labels, oracle_labels
 from router.pilot_size import SizePlan, Terms, plan_size, with_half, worth_growing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -37,6 +37,30 @@ _FIRST_PER_LABEL = 6
 """But with so many for each label at least: with fewer no head is worth anything, and more look hopeless."""
 
 
+@dataclass(frozen=True, eq=False)
+class FirstLook:
+    """What the first records of the pilot gave, before it is settled how many it takes."""
+
+    pilot: Pilot
+    terms: Terms
+    used: int
+    """Records that gave examples for prompts."""
+    trained: int
+    """Records, after those, that were learned from."""
+    prompts: Prompts
+    tried: Mapping[tuple[str, str], Any]
+    """Prompts that were tried, by model and task."""
+    fitted: Fitted
+    plan: SizePlan
+    before: SizePlan
+    """The plan as it would be with half of what was learned from."""
+
+    @property
+    def rest(self) -> tuple[Work, ...]:
+        """The pilot's records after the examples."""
+        return self.pilot.works[self.used :]
+
+
 @dataclass
 class Calibrator:
     """One calibration on its way."""
@@ -50,6 +74,19 @@ class Calibrator:
 
     def calibrate(self) -> GateCalibration:
         """Do it all. Raises `JobFailedError` where the oracle does not answer the pilot."""
+        first = self.first_look()
+        pilot, terms, used, trained = first.pilot, first.terms, first.used, first.trained
+        rest, fitted, plan, before = first.rest, first.fitted, first.plan, first.before
+        while self._grows(plan, before, used, trained, terms, len(rest)):
+            trained = 2 * trained
+            self.tell(f"pilot: {used + trained:,} records, because fewer calls are expected in the end")
+            self.ask_oracle(rest[:trained])
+            fitted, plan, before = self._fit(pilot, rest[:trained], first.prompts, terms, used)
+        works = rest[trained : trained + plan.certify]
+        return self._certify(pilot, fitted, works, first.tried, (used, trained))
+
+    def first_look(self) -> FirstLook:
+        """Learn from the first records of the pilot. Raises `JobFailedError` as `calibrate` does."""
         job = self.run.plan.job
         pilot = self.run.draw(_MOST, gold_only=job.routing.gate.oracle == "gold")
         terms = Terms(job.routing.gate.target or 0.0, job.routing.gate.delta or 0.0, pilot.records, pilot.job)
@@ -60,12 +97,7 @@ class Calibrator:
         self.ask_oracle([*examples, *rest[:trained]])
         prompts, tried = search_prompts(self, examples, rest[:trained])
         fitted, plan, before = self._fit(pilot, rest[:trained], prompts, terms, used)
-        while self._grows(plan, before, used, trained, terms, len(rest)):
-            trained = 2 * trained
-            self.tell(f"pilot: {used + trained:,} records, because fewer calls are expected in the end")
-            self.ask_oracle(rest[:trained])
-            fitted, plan, before = self._fit(pilot, rest[:trained], prompts, terms, used)
-        return self._certify(pilot, fitted, rest[trained : trained + plan.certify], tried, (used, trained))
+        return FirstLook(pilot, terms, used, trained, prompts, tried, fitted, plan, before)
 
     def _fit(
         self, pilot: Pilot, works: Sequence[Work], prompts: Prompts, terms: Terms, used: int

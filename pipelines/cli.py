@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -55,6 +55,50 @@ def run(  # noqa: PLR0917 - typer passes them by name
             console=Console(stderr=True),
         )
     raise typer.Exit(code)
+
+
+@app.command()
+def plan(  # noqa: PLR0917 - typer passes them by name
+    job_file: JobFile,
+    beam_options: BeamOptions = None,
+    input_path: InputPath = None,
+    output_path: OutputPath = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Plan for the first N records only.")] = None,
+    pilot: Annotated[
+        int | None,
+        typer.Option(min=1, help="Ask small models about N records; default: as many as it takes."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no model; use an earlier run's rates.")
+    ] = False,
+    rates: Annotated[
+        str | None, typer.Option("--rates", help="With --offline: the output of the earlier run.")
+    ] = None,
+    as_json: AsJson = False,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Tell what a job will cost and take, and who will answer what. Annotates nothing."""
+    with errors(verbose=verbose):
+        from pipelines.commands import plan_job, plan_offline  # noqa: PLC0415 - see `run`
+        from pipelines.show_plan import print_plan  # noqa: PLC0415 - rich's tables too
+
+        job, told = load(job_file, sets, input_path, output_path), Console(stderr=True)
+        found: dict[str, Any] | None
+        if offline:
+            found = plan_offline(job, rates, limit=limit, console=told)
+        else:
+            if rates is not None:
+                raise ValueError("--rates belongs to --offline: without it the pilot is measured")
+            found = plan_job(job, beam_options or [], limit=limit, size=pilot, console=told)
+        if found is None:
+            typer.echo(
+                "the output is finished already: a run would do nothing (--fresh starts over)", err=True
+            )
+        elif as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            print_plan(found, Console())
 
 
 @app.command()

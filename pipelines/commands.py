@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -14,6 +15,8 @@ from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
+from pipelines.plan import make_plan, stored_plan
+from pipelines.plan_offline import EarlierRun, make_offline_plan
 from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
@@ -52,8 +55,35 @@ def run_job(
             return DONE
         for line in claim.lines:
             say(console, line)
+        planned = stored_plan(plan.state, str(plan.ending.manifest["job_digest"]))
+        plan = replace(plan, ending=replace(plan.ending, plan=planned))
         _run(plan, options, console, lock)
     return _show(job, output, console)
+
+
+def plan_job(
+    job: Job, beam_options: Sequence[str], *, limit: int | None, size: int | None, console: Console
+) -> dict[str, Any] | None:
+    """What the job will cost and take, from a pilot that the run will not ask again; annotate nothing.
+
+    None where the output is finished and a run would do nothing. Raises what `run_job` raises.
+    """
+    options = options_of(beam_options)
+    plan = _prepared(job, options, limit, console)
+    with output_lock(plan.ending.output) as lock:
+        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
+        if claim.done:
+            return None
+        for line in claim.lines:
+            say(console, line)
+        found: list[dict[str, Any]] = []
+
+        def work() -> None:
+            found.append(make_plan(plan, options, lambda line: say(console, line), size=size))
+            clear_progress(plan.state)
+
+        _guarded(plan, work, console, lock)
+    return found[0]
 
 
 def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Console) -> Plan:
@@ -69,6 +99,32 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
         named = ", ".join(task.name for task in job.tasks)
         say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
     return prepare(job, workers=workers, limit=limit, local=local)
+
+
+def plan_offline(job: Job, rates: str | None, *, limit: int | None, console: Console) -> dict[str, Any]:
+    """The same without asking any model; leaves nothing behind.
+
+    Args:
+        job: The checked job file.
+        rates: The output of an earlier run that tells how fast models are and how often each is asked; None:
+            the job's own output, where there is one.
+        limit: Plan for the first records only.
+        console: Where to say what is going on.
+
+    Raises:
+        OutputError: `rates` is no finished output.
+    """
+    plan = prepare(job, workers=1, limit=limit)
+    earlier = None
+    try:
+        earlier = EarlierRun(read_summary(rates or plan.ending.output))
+    except FileNotFoundError:
+        if rates is not None:
+            raise OutputError(
+                f"{rates}: there is no summary.json; give the output of a finished job"
+            ) from None
+        say(console, "no earlier run in the job's output; name one with --rates OUTPUT for better numbers")
+    return make_offline_plan(plan, earlier)
 
 
 def calibrate_first(plan: Plan, options: PipelineOptions, console: Console) -> Plan:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEDGER = "budget.sqlite"
 # What a run keeps in the state folder; another program's folder of that name may hold other things.
 _PASSING = ("parts", "progress", "publishing")
-_LASTING = ("journal", "calibration", "manifest.json", LEDGER)
+_LASTING = ("journal", "calibration", "manifest.json", "plan.json", LEDGER)
 
 
 @dataclass(frozen=True)

@@ -82,14 +82,20 @@ class PilotRun:
         return open_models(opening).fingerprints
 
     def ask(
-        self, asked: Mapping[str, Sequence[Work]], prompts: Prompts, *, trial: bool = False
+        self,
+        asked: Mapping[str, Sequence[Work]],
+        prompts: Prompts,
+        *,
+        trial: bool = False,
+        learning: bool = True,
     ) -> dict[tuple[str, bytes], Answer]:
         """What each model says of its works, by model and text key; without those that it did not answer.
 
         What the journal holds already is not asked again. In a `trial`, a prompt that does not fit a model's
-        context gets no answers.
+        context gets no answers. `learning` keeps what a head may look at with the answers.
         """
-        opening = replace(self.plan.opening.asking(prompts, features=True, embedding=True), trial=trial)
+        opening = self.plan.opening.asking(prompts, features=learning, embedding=learning)
+        opening = replace(opening, trial=trial)
         models = open_models(opening)
         wanted = {name: works for name, works in asked.items() if works}
         found, missing = _find(wanted, models.journals)

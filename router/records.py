@@ -76,6 +76,11 @@ class Record:
     one-row Arrow record batch in IPC format (schema apart)."""
 
 
+def text_bytes(record: Record) -> int:
+    """How long a record's text is in UTF-8."""
+    return len(record.text.encode("utf-8", "surrogatepass"))
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An input row that could not be annotated."""

@@ -32,7 +32,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     """Records on which each model was asked."""
-    usd_by_model: Mapping[str, Decimal] = field(default_factory=dict)
+    usage_by_model: Mapping[str, Usage] = field(default_factory=dict)
     audited: int = 0
     """Trusted answers that the oracle was asked about all the same."""
     agreed: int = 0
@@ -40,8 +40,8 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
-        models = {*self.usd_by_model, *other.usd_by_model}
-        zero = Decimal(0)
+        models = {*self.usage_by_model, *other.usage_by_model}
+        none = Usage()
         return Tally(
             self.annotated + other.annotated,
             self.dead_lettered + other.dead_lettered,
@@ -51,7 +51,7 @@ class Tally:
             self.status + other.status,
             self.reasons + other.reasons,
             self.calls + other.calls,
-            {m: self.usd_by_model.get(m, zero) + other.usd_by_model.get(m, zero) for m in sorted(models)},
+            {m: self.usage_by_model.get(m, none) + other.usage_by_model.get(m, none) for m in sorted(models)},
             self.audited + other.audited,
             self.agreed + other.agreed,
         )
@@ -61,7 +61,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     """Sums over annotated records."""
     count, usage, calibration = 0, Usage(), Decimal(0)
     answered, status, calls = Counter[str](), Counter[str](), Counter[str]()
-    usd: dict[str, Decimal] = {}
+    by_model: dict[str, Usage] = {}
     audits: list[bool] = []
     for row in rows:
         count += 1
@@ -71,7 +71,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         status[row.annotation.status.value] += 1
         for model, used in row.calls.items():
             calls[model] += 1
-            usd[model] = usd.get(model, Decimal(0)) + used.usd
+            by_model[model] = by_model.get(model, Usage()) + used
         audits += [] if row.audit is None else [row.audit]
     return Tally(
         annotated=count,
@@ -80,7 +80,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         answered_by=answered,
         status=status,
         calls=calls,
-        usd_by_model=usd,
+        usage_by_model=by_model,
         audited=len(audits),
         agreed=sum(audits),
     )
@@ -110,7 +110,7 @@ def estimate_baseline(tally: Tally, large: str | None) -> Baseline:
     asked = tally.calls[large]
     if not asked:
         return Baseline(None, f"{large} was not asked, so its cost per record is not known")
-    mean = tally.usd_by_model[large] / asked
+    mean = tally.usage_by_model[large].usd / asked
     return Baseline(
         (mean * tally.annotated).quantize(MONEY_QUANTUM),
         f"mean of {asked} records that {large} was asked about",
@@ -136,6 +136,18 @@ def gate_summary(gate: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
         return dict(gate)
     note = f"{missing:,} records that the gate did not trust have no answer from the oracle"
     return {**gate, "certified": False, "note": "; ".join(filter(None, (gate.get("note", ""), note)))}
+
+
+def _used(usage: Usage, records: int) -> dict[str, Any]:
+    """What one model was used for: on how many records, and what that took."""
+    return {
+        "asked": records,
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "seconds": round(usage.seconds, 3),
+        "usd": write_money(usage.usd),
+    }
 
 
 def _audit(tally: Tally) -> dict[str, Any]:
@@ -171,7 +183,7 @@ def summarise(
         "dead_letters": {reason: tally.reasons[reason] for reason in _REASONS if tally.reasons[reason]},
         "cost_usd": {
             "total": write_money(total),
-            "by_model": {model: write_money(usd) for model, usd in tally.usd_by_model.items()},
+            "by_model": {model: write_money(used.usd) for model, used in tally.usage_by_model.items()},
             "calibration": write_money(tally.calibration_usd),
             "baseline_all_llm": None if baseline.usd is None else write_money(baseline.usd),
             "baseline_basis": baseline.basis,
@@ -182,6 +194,7 @@ def summarise(
             "cached": tally.usage.cached_tokens,
             "output": tally.usage.output_tokens,
         },
+        "by_model": {name: _used(used, tally.calls[name]) for name, used in tally.usage_by_model.items()},
         "gate": gate_summary(gate, tally),
         **({"audit": _audit(tally)} if tally.audited else {}),
         "seconds": round(seconds, 3),

@@ -12,6 +12,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from router.calibration import ModelCalibration, NotCalibrated
+from router.planned import compared
 from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_files import remove_published
@@ -50,6 +51,8 @@ class Ending:
     """Threshold, promise and what it rests on, for the summary."""
     large: str | None
     manifest: Mapping[str, Any]
+    plan: Mapping[str, Any] | None = None
+    """What `tekizai plan` said of this very job; None where it was not asked."""
 
 
 def finish_job(
@@ -84,6 +87,9 @@ def finish_job(
     review = write_review(filesystem, folder, rows, tasks, ending.layout.multi_label)
     seconds = time.time() - ending.started
     summary = summarise(tally, read=read or 0, seconds=seconds, gate=ending.gate, large=ending.large)
+    planned = None if ending.plan is None else compared(ending.plan, summary)
+    if planned is not None:
+        summary["plan"] = planned
     summary["calibration"] = [
         _stated(reading, ending.layout)
         for _, reading in sorted(readings.items())

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import apache_beam as beam
 from apache_beam import pvalue
 
+from router.census import Census
 from router.gate import slice_of
 from router.identity import id_key, text_key
 from router.pilot import Pilot, pilot_key
-from router.records import DeadLetter, Position, Record, Route, Work
+from router.records import DeadLetter, Position, Reason, Record, Route, Work, text_bytes
 from router.repeats import (
+    Role,
     bucket_of,
     find_copies,
     find_repeated_ids,
@@ -60,6 +62,8 @@ class IndexOutput(NamedTuple):
     """PCollection[ColumnTypes], one element: what the columns of JSONL hold."""
     pilot: Any
     """PCollection[Pilot], one element: a uniform sample of all records; None where none is drawn."""
+    census: Any
+    """PCollection[Census], one element: what there is to do; None where it is not asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Sampling:
     """Gold labels that people have given, by record id; they take the place of the input's."""
     gold_only: bool = False
     """Whether the pilot is drawn from records with a gold label."""
+    census: bool = False
+    """Whether to count what there is to do."""
 
 
 class IndexRecords(beam.PTransform[Any, Any]):
@@ -114,7 +120,19 @@ class IndexRecords(beam.PTransform[Any, Any]):
             | "GatherTypes" >> beam.combiners.ToList()
             | "MergeTypes" >> beam.Map(_merge_types),
             pilot=self._draw_pilot(found[_IndexDoFn.PILOT], refused) if self._sampling.pilot else None,
+            census=self._count(found[_IndexDoFn.CENSUS], repeated_ids, copies)
+            if self._sampling.census
+            else None,
         )
+
+    @staticmethod
+    def _count(
+        counted: beam.PCollection[Census],
+        repeated_ids: beam.PCollection[bytes],
+        copies: beam.PCollection[bytes],
+    ) -> Any:  # noqa: ANN401
+        repeats = (repeated_ids, copies) | "Repeats" >> beam.Flatten() | "CountRepeats" >> beam.Map(_repeats)
+        return (counted, repeats) | "Counts" >> beam.Flatten() | "AddCounts" >> beam.CombineGlobally(_added)
 
     def _draw_pilot(self, parts: beam.PCollection[Any], refused: pvalue.AsSingleton) -> Any:  # noqa: ANN401
         gathered = parts | "GatherPilot" >> beam.combiners.ToList()
@@ -156,6 +174,16 @@ def _pilot(parts: Iterable[_PilotPart], size: int, refused: Collection[Position]
     return Pilot(tuple(drawn), min(records, job), job, counts, tuple(sorted(corrected, key=_place)))
 
 
+def _repeats(packed: bytes) -> Census:
+    roles = Counter(one.role for one in unpack_repeats(packed))
+    same = {Reason.DUPLICATE_ID.value: roles[Role.SAME_ID]} if roles[Role.SAME_ID] else {}
+    return Census(refused=Counter(same), copies=roles[Role.COPY])
+
+
+def _added(counts: Iterable[Census]) -> Census:
+    return sum(counts, Census())
+
+
 def _place(work: Work) -> Position:
     return work.record.position
 
@@ -170,6 +198,7 @@ def _merge_types(types: Iterable[tuple[Position, ColumnTypes]]) -> ColumnTypes:
 
 class _IndexDoFn(beam.DoFn):
     COUNTS, IDS, TEXTS, SAMPLE, TYPES, PILOT = "counts", "ids", "texts", "sample", "types", "pilot"
+    CENSUS = "census"
 
     def __init__(self, reader: Reader, sampling: Sampling, state: str, *, infer_types: bool) -> None:
         self._reader = reader
@@ -191,6 +220,8 @@ class _IndexDoFn(beam.DoFn):
         self._counts: Counter[str] = Counter()
         self._pilot: SmallestKeys[Work] = SmallestKeys(self._sampling.pilot, _place)
         self._corrected: list[Work] = []
+        self._refused: Counter[str] = Counter()
+        self._read = self._text_bytes = 0
 
     def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
         types = TypesSoFar()
@@ -198,7 +229,9 @@ class _IndexDoFn(beam.DoFn):
         for row in read_validated(split, self._reader, with_payload=self._infer_types):
             count += 1
             self._note.add(read=1)
+            self._read += 1
             if isinstance(row, DeadLetter):
+                self._refused[row.reason.value] += 1
                 continue
             if self._infer_types:
                 types.add_line(row.payload)
@@ -214,6 +247,9 @@ class _IndexDoFn(beam.DoFn):
             yield pvalue.TaggedOutput(output.tag, at_end(output.value))
         for group, kept in self._drawn.items():
             yield pvalue.TaggedOutput(self.SAMPLE, at_end((group, kept.items())))
+        if self._sampling.census:
+            counted = Census(self._read, self._refused, 0, self._text_bytes)
+            yield pvalue.TaggedOutput(self.CENSUS, at_end(counted))
         if self._sampling.pilot:
             yield pvalue.TaggedOutput(
                 self.PILOT, at_end((self._counts, self._pilot.items(), self._corrected))
@@ -227,6 +263,8 @@ class _IndexDoFn(beam.DoFn):
         for tag, digest in keys:
             self._entries[tag, bucket_of(digest)] += pack_entry(digest, record.position)
         self._waiting += 1
+        if self._sampling.census:
+            self._text_bytes += text_bytes(record)
         if self._sampling.records:
             self._offer(key, record)
         if self._sampling.pilot:

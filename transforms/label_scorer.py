@@ -84,6 +84,12 @@ class PromptTooLongError(ValueError):
     """A prompt leaves no room for a text in the context; one line that says what to shorten."""
 
 
+def tokens_beside_text(model: LlamaModel, prompt: LabelPrompt, *, label_tree: bool) -> int:
+    """Tokens that a record takes beside its text: the prompt's end, and the labels' branches."""
+    labels = len(_label_trie(model, prompt).nodes) if label_tree else 0
+    return len(_tokens(model, prompt.end)) + labels
+
+
 class LabelScorer:
     """Scores records of one task with one model; holds the prompt's beginning in a KV cache of its own."""
 

@@ -18,7 +18,7 @@ from router.calibration import asked_task
 from router.catalogue import choose_form, load_catalogue
 from router.identity import text_key
 from router.prices import local_cost
-from router.prompts import build_prompt
+from router.prompts import LabelPrompt, build_prompt
 from router.records import Answer, Failure, Usage, Work, as_kept
 from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
@@ -78,21 +78,24 @@ class LocalScorer:
 
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
-        entry = load_catalogue(asset_path("configs/models.yaml")).entry(self._local.model.source)
-        template, chosen = self._model.chat_template, self._local.prompts.get(task)
-        wanted = asked_task(self._tasks[task], chosen)
-        form = chosen.form if chosen is not None else None
-        if form is not None and form.form == "auto":
-            form = dataclasses.replace(form, form="chat" if template is not None else "plain")
-        if form is None:
-            form = choose_form(
-                entry, self._local.model, examples=bool(wanted.shown), has_template=template is not None
-            )
-        bos, eos = self._model.token_text("bos"), self._model.token_text("eos")
-        prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
-        tree = chosen is None or chosen.label_tree
+        wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
         config = ScorerConfig(self._local.threads, self._local.model.context, tree)
         return LabelScorer(self._model, wanted, prompt, config)
+
+
+def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, LabelPrompt, bool]:
+    """How a model is asked about a task, and whether its labels are scored to their end."""
+    entry = load_catalogue(asset_path("configs/models.yaml")).entry(local.model.source)
+    template, chosen = model.chat_template, local.prompts.get(task.name)
+    wanted = asked_task(task, chosen)
+    form = chosen.form if chosen is not None else None
+    if form is not None and form.form == "auto":
+        form = dataclasses.replace(form, form="chat" if template is not None else "plain")
+    if form is None:
+        form = choose_form(entry, local.model, examples=bool(wanted.shown), has_template=template is not None)
+    bos, eos = model.token_text("bos"), model.token_text("eos")
+    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
+    return wanted, prompt, chosen is None or chosen.label_tree
 
 
 class LocalSession:
@@ -142,6 +145,11 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         self._journal = journal
         # The same handler serves the calibration sample and the main pass: one copy a process for both.
         self._shared = Shared()
+
+    @property
+    def local(self) -> LocalModel:
+        """The model as the job wants it."""
+        return self._local
 
     def load_model(self) -> LocalSession:
         """The session of this process; the weights are loaded when a record needs them."""

@@ -56,7 +56,10 @@ def test_annotated_records_are_added_up() -> None:
     assert found.answered_by == {"small": 3, "big": 1}
     assert found.status == {"kept": 2, "escalated": 1, "duplicate": 1}
     assert found.calls == {"small": 3, "big": 2}
-    assert found.usd_by_model == {"small": Decimal("0.003"), "big": Decimal("0.04")}
+    assert {name: used.usd for name, used in found.usage_by_model.items()} == {
+        "small": Decimal("0.003"),
+        "big": Decimal("0.04"),
+    }
 
 
 def test_dead_letters_are_counted_by_reason() -> None:
@@ -74,13 +77,14 @@ def test_tallies_add_up_wherever_the_records_were_written(cut: int) -> None:
 
 def test_many_tiny_costs_add_up_exactly() -> None:
     """A million times the smallest amount is a millionth of a dollar, not nearly that."""
-    tiny = Tally(usage=Usage(usd=Decimal("0.000000000001")), usd_by_model={"m": Decimal("0.000000000001")})
+    least = Usage(usd=Decimal("0.000000000001"))
+    tiny = Tally(usage=least, usage_by_model={"m": least})
     total = Tally()
     for _ in range(1000):
         total += tiny
 
     assert total.usage.usd == Decimal("0.000000001")
-    assert total.usd_by_model == {"m": Decimal("0.000000001")}
+    assert total.usage_by_model == {"m": Usage(usd=Decimal("0.000000001"))}
 
 
 def test_the_baseline_is_the_mean_cost_of_a_record_times_all() -> None:
@@ -149,6 +153,24 @@ def test_the_summary_of_a_job() -> None:
             "saved_fraction": pytest.approx(0.4625),
         },
         "tokens": {"input": 230, "cached": 98, "output": 10},
+        "by_model": {
+            "big": {
+                "asked": 2,
+                "input_tokens": 200,
+                "cached_tokens": 80,
+                "output_tokens": 10,
+                "seconds": 3.0,
+                "usd": "0.040000",
+            },
+            "small": {
+                "asked": 3,
+                "input_tokens": 30,
+                "cached_tokens": 18,
+                "output_tokens": 0,
+                "seconds": 1.5,
+                "usd": "0.003000",
+            },
+        },
         "gate": {"threshold": 0.8, "certified": False, "target": None, "delta": None},
         "seconds": 8.0,
         "records_per_second": 0.5,

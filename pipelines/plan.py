@@ -1,0 +1,218 @@
+"""`tekizai plan`: what a job will cost and take, from a pilot of its own records."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from pipelines.calibrate import Calibrator
+from pipelines.calibrated import calibrated_plan, reused_plan
+from pipelines.calibration_store import find_stored
+from pipelines.pilot_run import PilotRun
+from pipelines.plan_estimates import estimated_calls, record_seconds
+from pipelines.plan_pilot import LARGE_CALLS, MOST, PlanPilot, Seen, draw_plan, grow, observed, read_sample
+from router.forecast import Observed, Pace, Workload, forecast
+from router.job import OpenAIModel
+from router.planned import Agreement, Planned, plan_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelines.annotate import Plan
+    from router.forecast import Path
+    from transforms.draw_plan import PlanDraw
+
+PLAN_FILE = "plan.json"
+
+
+@dataclass
+class _Planning:
+    """What a plan rests on."""
+
+    plan: Plan
+    options: PipelineOptions
+    tell: Callable[[str], None]
+    draw: PlanDraw
+    read_seconds: float
+
+    @property
+    def small(self) -> str:
+        """The small model that answers where no rule says otherwise, else any that the rules use."""
+        routing, small = self.plan.job.routing, self.plan.small_models
+        return routing.default if routing.default in small or not small else small[0]
+
+
+def make_plan(
+    plan: Plan, options: PipelineOptions, tell: Callable[[str], None], *, size: int | None
+) -> dict[str, Any]:
+    """Ask a pilot, forecast the job, and keep the forecast in the state folder for the run to compare with.
+
+    Args:
+        plan: The prepared job, whose output folder is claimed.
+        options: Beam's.
+        tell: Says what is going on.
+        size: Records to ask small models about; None: until the share of large calls is well known.
+
+    Raises `JobFailedError` where a pilot cannot be answered.
+    """
+    started = time.monotonic()
+    draw = draw_plan(PilotRun(plan, options), max(MOST, size or 0))
+    planning = _Planning(plan, options, tell, draw, time.monotonic() - started)
+    found = _nothing(planning) if not draw.pilot.works else _planned(planning, size)
+    value = plan_value(plan.job, found, made=datetime.now(tz=timezone.utc))
+    value["job_digest"] = plan.ending.manifest["job_digest"]
+    value["prices"] = plan.ending.manifest["prices"]
+    with fsspec.open(f"{plan.state}/{PLAN_FILE}", "w", encoding="utf-8") as stream:
+        json.dump(value, stream, ensure_ascii=False, indent=1)
+    return value
+
+
+def _planned(planning: _Planning, size: int | None) -> Planned:
+    plan = planning.plan
+    if plan.policy is not None and plan.job.calibration.artefact is None:
+        return _from_pilot(planning, size)
+    if plan.job.calibration.artefact is not None:
+        settled = reused_plan(plan, planning.options, planning.tell)
+        return _from_pilot(_with(planning, settled), size)
+    stored = find_stored(f"{plan.state}/calibration", str(plan.ending.manifest["job_digest"]))
+    return _from_first_look(planning) if stored is None else _from_calibration(planning)
+
+
+def _with(planning: _Planning, plan: Plan) -> _Planning:
+    """The same planning of a plan that is settled further."""
+    return replace(planning, plan=plan)
+
+
+def _from_pilot(planning: _Planning, size: int | None) -> Planned:
+    """A gate that is known: the pilot's records go through it as the job's will."""
+    plan = planning.plan
+    pilot = PlanPilot(PilotRun(plan, planning.options), planning.tell)
+    readings = read_sample(pilot, planning.draw.sample)
+    seen = grow(pilot, planning.draw, readings, size)
+    for name, works in seen.to_large(plan.small_models).items():
+        planning.tell(f"pilot: {name} is asked about {min(len(works), LARGE_CALLS)} of {len(works)} records")
+        pilot.ask_large(works[:LARGE_CALLS], name)
+    return _forecast(planning, pilot, seen, observed(pilot, seen, planning.small))
+
+
+def _from_first_look(planning: _Planning) -> Planned:
+    """A gate that is still to be certified: what the first part of its pilot lets expect of it."""
+    plan = planning.plan
+    calibrator = Calibrator(PilotRun(plan, planning.options), planning.tell)
+    first = calibrator.first_look()
+    pilot = PlanPilot(calibrator.run, planning.tell, dict(calibrator.answers))
+    works = first.pilot.works[: first.used + first.trained]
+    kept = first.plan.kept
+    asked = (0 if plan.job.routing.gate.oracle == "gold" else len(works)) + first.plan.certify
+    planning.tell(
+        f"plan: the gate is not certified yet, so this rests on {first.trained} records; `tekizai calibrate` "
+        f"asks about {first.plan.certify} more, and a plan after it knows better"
+    )
+    agreement = Agreement(float(first.fitted.agrees.mean()) if len(first.fitted.agrees) else None, None)
+    return _calibrated(planning, pilot, Seen(works, ()), kept, first.trained, asked, agreement)
+
+
+def _from_calibration(planning: _Planning) -> Planned:
+    """A certified gate: its certifying records are the sample."""
+    plan = calibrated_plan(planning.plan, planning.options, planning.tell)
+    planning = _with(planning, plan)
+    gate = plan.ending.gate
+    sizes, slices = gate["pilot"], gate.get("slices") or {}
+    rows, kept = sizes["certify"], gate.get("kept", 0)
+    disagreed = gate.get("disagreed", 0)
+    if slices:
+        kept = sum(one["kept"] for one in slices.values())
+        disagreed = sum(one["disagreed"] for one in slices.values())
+    settled = sizes["certify"]
+    if plan.job.routing.gate.oracle != "gold":
+        settled += sizes["examples"] + sizes["train"]
+    pilot = PlanPilot(PilotRun(plan, planning.options), planning.tell)
+    works = planning.draw.pilot.works[: min(settled, LARGE_CALLS * 10)]
+    pilot.ask_small(works)
+    if plan.job.routing.escalate_to is not None:
+        pilot.ask_large(works, plan.job.routing.escalate_to)
+    agreement = Agreement(None, 1.0 - disagreed / rows if rows else None)
+    return _calibrated(
+        planning, pilot, Seen(works, ()), kept / rows if rows else 0.0, rows, settled, agreement
+    )
+
+
+def _calibrated(  # noqa: PLR0913, PLR0917 - all of them are what a calibration says
+    planning: _Planning,
+    pilot: PlanPilot,
+    seen: Seen,
+    kept: float,
+    rows: int,
+    settled: int,
+    agreement: Agreement,
+) -> Planned:
+    """A forecast from the share that a gate keeps, of so many rows, and the records that are asked anyway."""
+    large, small = planning.plan.job.routing.escalate_to, planning.small
+    both: Path = (small,) if large is None else (small, large)
+    stays = round(kept * rows)
+    paths: Counter[Path] = Counter({(small,): 1})
+    if large is not None:
+        paths = Counter({(small,): stays, both: max(1, rows) - stays})
+    works = seen.works
+    seen = Seen(works, (both,) * len(works))
+    found = observed(pilot, seen, small)
+    # Those of the pilot were drawn at random: their texts are as long as the others'.
+    found = Observed(paths, {}, found.answered, Counter({both: settled}))
+    return replace(_forecast(planning, pilot, seen, found), agreement=agreement, settled=settled)
+
+
+def _forecast(planning: _Planning, pilot: PlanPilot, seen: Seen, found: Observed) -> Planned:
+    plan, census = planning.plan, planning.draw.census
+    job = plan.job
+    missing = [
+        name
+        for name in {job.routing.escalate_to or planning.small, planning.small, *plan.large_models}
+        if name not in found.answered
+    ]
+    guessed = {name: estimated_calls(plan, name, seen.works) for name in missing}
+    found = replace(found, answered={**found.answered, **guessed})
+    budget = None if job.budget is None else float(job.budget.max_usd)
+    work = Workload(census.answered, census.mean_bytes, planning.small, job.routing.escalate_to, budget)
+    pace = Pace(
+        plan.opening.workers,
+        planning.read_seconds + pilot.idle_seconds,
+        record_seconds(plan, seen.works),
+        {name: one.concurrency for name, one in _hosted(plan).items()},
+    )
+    notes = [
+        f"{name} was not asked in the pilot: its cost is estimated from the texts' length, its time unknown"
+        for name in missing
+    ]
+    asked = Counter(name for name, _ in pilot.answers)
+    return Planned(census, tuple(seen.works), forecast(found, work, pace), asked, tuple(notes))
+
+
+def _hosted(plan: Plan) -> dict[str, OpenAIModel]:
+    return {
+        name: model
+        for name, model in plan.job.models.items()
+        if isinstance(model, OpenAIModel) and name in plan.handlers
+    }
+
+
+def _nothing(planning: _Planning) -> Planned:
+    """A plan for an input in which nothing is to be asked."""
+    return Planned(planning.draw.census, (), None, Counter(), ("there is no record to ask a model about",))
+
+
+def stored_plan(state: str, job_digest: str) -> dict[str, Any] | None:
+    """The plan that was made for this very job; None where there is none."""
+    filesystem, folder = fsspec.core.url_to_fs(state)
+    path = f"{folder}/{PLAN_FILE}"
+    if not filesystem.exists(path):
+        return None
+    value: dict[str, Any] = json.loads(filesystem.cat_file(path))
+    return value if value.get("job_digest") == job_digest else None

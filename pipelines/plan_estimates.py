@@ -1,0 +1,59 @@
+"""What a plan estimates where its pilot measured nothing: tokens of calls, and the pipeline's own time."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from router.forecast import Answered
+from router.job import OpenAIModel
+from router.llm_prompt import answer_schema, messages
+from router.prices import cost, hosted_price
+from router.records import text_bytes
+from router.rules import wanted
+from transforms.llm_wire import estimated_tokens
+from transforms.route_records import BATCH, load_router
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.annotate import Plan
+    from router.records import Work
+
+_PIPELINE_SECONDS = 0.0006
+"""What reading, deciding, writing and the journal take for a record beside router and models (measured)."""
+_TIMED = 4 * BATCH
+
+
+def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
+    """What calls about the records would cost, from the length of what is sent; their time is not known.
+
+    A local model costs its time, of which the length says nothing: it is left out, as 0.
+    """
+    model = plan.job.models[name]
+    sizes = tuple(text_bytes(work.record) for work in works)
+    if not isinstance(model, OpenAIModel):
+        return Answered((0.0,) * len(works), (0.0,) * len(works), sizes, 0)
+    price, usd = hosted_price(model), []
+    for work in works:
+        task = plan.task(work.record.task)
+        chat = sum(len(message["content"]) for message in messages(task, work.record.text))
+        made = estimated_tokens(max(len(label) for label in task.label_names) + 12)
+        sent = estimated_tokens(chat + len(json.dumps(answer_schema(task))))
+        usd.append(float(cost(price, sent, 0, made)))
+    return Answered(tuple(usd), (0.0,) * len(works), sizes, 0)
+
+
+def record_seconds(plan: Plan, works: Sequence[Work]) -> float:
+    """What a worker needs for a record beside the models: the router is timed, the rest is known."""
+    records = [work.record for work in works[:_TIMED]]
+    need = wanted(plan.job)
+    if not records:
+        return _PIPELINE_SECONDS
+    router = load_router(plan.reader.router)
+    router.find(records[:BATCH], need)
+    started = time.perf_counter()
+    for begin in range(0, len(records), BATCH):
+        router.find(records[begin : begin + BATCH], need)
+    return _PIPELINE_SECONDS + (time.perf_counter() - started) / len(records)

@@ -1,0 +1,32 @@
+"""How many tokens a local model would evaluate for texts: its tokenizer counts them, nothing is evaluated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transforms.label_scorer import tokens_beside_text
+from transforms.llama_adapter import LlamaModel
+from transforms.model_files import fetch_model
+from transforms.slm_handler import prompt_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from router.job import Task
+    from router.records import Record
+    from transforms.slm_handler import LocalModel
+
+
+def count_tokens(local: LocalModel, tasks: Mapping[str, Task], records: Sequence[Record]) -> list[int]:
+    """Tokens that each record would take, those of the cached prompt left out.
+
+    Raises `ModelFileError` where the file is missing or not a model.
+    """
+    model = LlamaModel(fetch_model(local.name, local.model))
+    beside: dict[str, int] = {}
+    for name in {record.task for record in records}:
+        _, prompt, tree = prompt_of(model, local, tasks[name])
+        beside[name] = tokens_beside_text(model, prompt, label_tree=tree)
+    found = [len(model.tokenize(one.text, special=False)) + beside[one.task] for one in records]
+    model.close()
+    return found
