@@ -16,18 +16,30 @@ from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import find_stored
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_estimates import estimated_calls, record_seconds
-from pipelines.plan_pilot import LARGE_CALLS, MOST, PlanPilot, Seen, draw_plan, grow, observed, read_sample
+from pipelines.plan_pilot import (
+    LARGE_CALLS,
+    MOST,
+    PlanPilot,
+    Seen,
+    draw_plan,
+    grow,
+    observed,
+    read_sample,
+    spare_answers,
+)
 from router.forecast import Observed, Pace, Workload, forecast
 from router.job import OpenAIModel
+from router.pilot_size import KeptShare, foresee_kept
 from router.planned import Agreement, Planned, plan_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.annotate import Plan
-    from router.forecast import Path
+    from router.forecast import Answered, Path
+    from router.records import Work
     from transforms.draw_plan import PlanDraw
 
 PLAN_FILE = "plan.json"
@@ -100,7 +112,8 @@ def _from_pilot(planning: _Planning, size: int | None) -> Planned:
     for name, works in seen.to_large(plan.small_models).items():
         planning.tell(f"pilot: {name} is asked about {min(len(works), LARGE_CALLS)} of {len(works)} records")
         pilot.ask_large(works[:LARGE_CALLS], name)
-    return _forecast(planning, pilot, seen, observed(pilot, seen, planning.small))
+    spare = spare_answers(pilot, planning.draw.sample, seen)
+    return _forecast(planning, pilot, seen, observed(pilot, seen, planning.small), spare)
 
 
 def _from_first_look(planning: _Planning) -> Planned:
@@ -110,14 +123,17 @@ def _from_first_look(planning: _Planning) -> Planned:
     first = calibrator.first_look()
     pilot = PlanPilot(calibrator.run, planning.tell, dict(calibrator.answers))
     works = first.pilot.works[: first.used + first.trained]
-    kept = first.plan.kept
+    sure, agrees = (
+        rows[len(first.pilot.corrected) :] for rows in (first.fitted.confidence, first.fitted.agrees)
+    )
+    kept = foresee_kept(sure, agrees, first.plan, first.terms, first.used + first.trained)
     asked = (0 if plan.job.routing.gate.oracle == "gold" else len(works)) + first.plan.certify
     planning.tell(
         f"plan: the gate is not certified yet, so this rests on {first.trained} records; `tekizai calibrate` "
         f"asks about {first.plan.certify} more, and a plan after it knows better"
     )
-    agreement = Agreement(float(first.fitted.agrees.mean()) if len(first.fitted.agrees) else None, None)
-    return _calibrated(planning, pilot, Seen(works, ()), kept, first.trained, asked, agreement)
+    agreement = Agreement(float(agrees.mean()) if len(agrees) else None, None)
+    return _calibrated(planning, pilot, works, kept, asked, agreement)
 
 
 def _from_calibration(planning: _Planning) -> Planned:
@@ -140,36 +156,34 @@ def _from_calibration(planning: _Planning) -> Planned:
     if plan.job.routing.escalate_to is not None:
         pilot.ask_large(works, plan.job.routing.escalate_to)
     agreement = Agreement(None, 1.0 - disagreed / rows if rows else None)
-    return _calibrated(
-        planning, pilot, Seen(works, ()), kept / rows if rows else 0.0, rows, settled, agreement
-    )
+    share = KeptShare(kept / rows if rows else 0.0, float(max(1, rows)))
+    return _calibrated(planning, pilot, works, share, settled, agreement)
 
 
 def _calibrated(  # noqa: PLR0913, PLR0917 - all of them are what a calibration says
     planning: _Planning,
     pilot: PlanPilot,
-    seen: Seen,
-    kept: float,
-    rows: int,
+    works: Sequence[Work],
+    kept: KeptShare,
     settled: int,
     agreement: Agreement,
 ) -> Planned:
-    """A forecast from the share that a gate keeps, of so many rows, and the records that are asked anyway."""
+    """A forecast from the share that a gate keeps, and the number of records that are asked in any case."""
     large, small = planning.plan.job.routing.escalate_to, planning.small
     both: Path = (small,) if large is None else (small, large)
-    stays = round(kept * rows)
-    paths: Counter[Path] = Counter({(small,): 1})
+    paths: dict[Path, float] = {(small,): kept.rows}
     if large is not None:
-        paths = Counter({(small,): stays, both: max(1, rows) - stays})
-    works = seen.works
-    seen = Seen(works, (both,) * len(works))
-    found = observed(pilot, seen, small)
-    # Those of the pilot were drawn at random: their texts are as long as the others'.
-    found = Observed(paths, {}, found.answered, Counter({both: settled}))
+        paths = {(small,): kept.expected * kept.rows, both: (1.0 - kept.expected) * kept.rows}
+    seen = Seen(tuple(works), (both,) * len(works))
+    answered = observed(pilot, seen, small).answered
+    # The pilot was drawn at random: its texts are as long as the others.
+    found = Observed(paths, {}, answered, {both: float(settled)})
     return replace(_forecast(planning, pilot, seen, found), agreement=agreement, settled=settled)
 
 
-def _forecast(planning: _Planning, pilot: PlanPilot, seen: Seen, found: Observed) -> Planned:
+def _forecast(
+    planning: _Planning, pilot: PlanPilot, seen: Seen, found: Observed, spare: Answered | None = None
+) -> Planned:
     plan, census = planning.plan, planning.draw.census
     job = plan.job
     missing = [
@@ -181,6 +195,8 @@ def _forecast(planning: _Planning, pilot: PlanPilot, seen: Seen, found: Observed
     found = replace(found, answered={**found.answered, **guessed})
     budget = None if job.budget is None else float(job.budget.max_usd)
     work = Workload(census.answered, census.mean_bytes, planning.small, job.routing.escalate_to, budget)
+    if spare is not None:
+        work = replace(work, spare=spare)
     pace = Pace(
         plan.opening.workers,
         planning.read_seconds + pilot.idle_seconds,

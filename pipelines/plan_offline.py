@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from router.records import Work
 
 _SAMPLE = 1000
+_GUESS = 0.01
+"""The weight of a guess, in records."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def make_offline_plan(plan: Plan, earlier: EarlierRun | None) -> dict[str, Any]:
     if large is not None and (earlier is None or earlier.used(large) is None):
         notes.append(f"no earlier run tells how often {large} is asked: half of the records is a mere guess")
     sizes = {name: tuple(text_bytes(work.record) for work in works) for name in names}
-    found = Observed(paths, sizes, answered, Counter())
+    found = Observed(paths, sizes, answered, {})
     budget = None if job.budget is None else float(job.budget.max_usd)
     work = Workload(census.answered, census.mean_bytes, small, large, budget)
     concurrency = {name: 1 for name in names if not isinstance(job.models[name], LlamaCppModel)}
@@ -83,18 +85,20 @@ def _small(plan: Plan) -> str:
     return default if default in small or not small else small[0]
 
 
-def _paths(plan: Plan, works: Sequence[Work], earlier: EarlierRun | None) -> Counter[Path]:
+def _paths(plan: Plan, works: Sequence[Work], earlier: EarlierRun | None) -> dict[Path, float]:
     """The ways of the sample: rules are known, and what the gate sends on is an earlier run's share."""
-    large, paths = plan.job.routing.escalate_to, Counter[tuple[str, ...]]()
+    large, paths = plan.job.routing.escalate_to, defaultdict[tuple[str, ...], float](float)
+    asked, of = (0, 0) if large is None or earlier is None else earlier.share(large)
     for name, count in Counter(work.route.model for work in works).items():
         if large is None or name not in plan.small_models:
             paths[name,] += count
             continue
-        asked, of = (0, 0) if earlier is None else earlier.share(large)
-        sent_on = round(count * (asked / of if asked and of else 0.5))
-        paths[name, large] += sent_on
-        paths[name,] += count - sent_on
-    return paths
+        share = asked / of if asked and of else 0.5
+        paths[name, large] += share * count
+        paths[name,] += (1.0 - share) * count
+    # Where nothing tells the share, the sample must not look as if it did.
+    weight = 1.0 if large is None or asked else _GUESS / max(1, len(works))
+    return {path: count * weight for path, count in paths.items()}
 
 
 def _rates(

@@ -215,6 +215,32 @@ def observed(pilot: PlanPilot, seen: Seen, small: str) -> Observed:
     )
 
 
+def spare_answers(pilot: PlanPilot, sample: Sequence[Work], seen: Seen) -> Answered | None:
+    """What a local large model said of the calibration sample and will not be asked for otherwise.
+
+    Of sampled records that the pilot did not look at, its share of large calls is taken off.
+    """
+    large = pilot.run.plan.job.routing.escalate_to
+    paths = {
+        text_key(work.record.text, work.record.task): path
+        for work, path in zip(seen.works, seen.paths, strict=True)
+    }
+    share = sum(large in path for path in seen.paths) / max(1, len(seen.paths))
+    rows, unseen = [], []
+    for work in sample:
+        answer = pilot.answer(work.route.model, work)
+        if work.route.model != large or answer is None:
+            continue
+        row = (float(answer.usage.usd), answer.usage.seconds, text_bytes(work.record))
+        path = paths.get(text_key(work.record.text, work.record.task))
+        if path is None:
+            unseen.append(row)
+        elif large not in path:
+            rows.append(row)
+    rows += unseen[: round(len(unseen) * (1.0 - share))]
+    return answered_of(rows, counted=True) if rows else None
+
+
 def answered_of(rows: Sequence[tuple[float, float, int]], *, counted: bool) -> Answered:
     """Answers as the forecast takes them: USD, seconds and bytes of each."""
     usd, seconds, sizes = zip(*rows, strict=True)

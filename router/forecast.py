@@ -8,7 +8,7 @@ the middle 95 % of simulated jobs. Only these estimates are floating point: what
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,22 +55,22 @@ class Interval:
 class Observed:
     """What the pilot showed."""
 
-    paths: Counter[Path]
-    """How many records of a uniform sample went each way."""
+    paths: Mapping[Path, float]
+    """How many records of a uniform sample went each way, or as much weight as what is known of it has."""
     sizes: Mapping[str, tuple[int, ...]]
     """Bytes of the texts that each model was or would be asked about."""
     answered: Mapping[str, Answered]
     """What answers took, for every model that can be asked."""
-    settled: Counter[Path] | None = None
+    settled: Mapping[Path, float] | None = None
     """The ways of all records that are settled already; None where they are those of the sample."""
 
     @property
-    def records(self) -> int:
+    def records(self) -> float:
         """Records of the sample."""
-        return self.paths.total()
+        return sum(self.paths.values())
 
     @property
-    def known(self) -> Counter[Path]:
+    def known(self) -> Mapping[Path, float]:
         """Records whose way is known."""
         return self.paths if self.settled is None else self.settled
 
@@ -89,6 +89,8 @@ class Workload:
     """The model that others escalate to."""
     budget: float | None = None
     """What may be spent on hosted models."""
+    spare: Answered | None = None
+    """Answers of the large model that were needed for the calibration only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,27 +165,27 @@ class _Simulation:
         self._unrest = np.exp(self._random.normal(0.0, _UNREST, _DRAWS))
 
     def _draw_totals(self) -> Draws:
-        seen = np.array([self._observed.paths[path] for path in self._paths], np.float64)
-        known = np.array([self._observed.known[path] for path in self._paths], np.float64)
+        seen = np.array([self._observed.paths.get(path, 0.0) for path in self._paths], np.float64)
+        known = np.array([self._observed.known.get(path, 0.0) for path in self._paths], np.float64)
         shares = self._random.dirichlet(seen + _PRIOR, _DRAWS)
         return np.asarray(known + self._random.multinomial(self._rest, shares), np.float64)
 
     @property
     def _rest(self) -> int:
-        return max(0, self._work.records - self._observed.known.total())
+        return max(0, self._work.records - round(sum(self._observed.known.values())))
 
     def asked(self, name: str) -> tuple[float, Draws]:
         """How many records a model is asked about."""
         with_it = [name in path for path in self._paths]
-        seen = sum(self._observed.paths[path] for path in self._paths if name in path)
-        known = sum(self._observed.known[path] for path in self._paths if name in path)
+        seen = sum(count for path, count in self._observed.paths.items() if name in path)
+        known = sum(count for path, count in self._observed.known.items() if name in path)
         expected = known + seen / self._observed.records * self._rest
         return expected, self._totals[:, with_it].sum(axis=1)
 
     def _mean_size(self, name: str) -> tuple[float, float]:
         """Mean length of the texts that a model is asked about, and how uncertain that is."""
         sizes = self._observed.sizes.get(name, ())
-        if len(sizes) == self._observed.records or not sizes:
+        if not sizes or len(sizes) >= self._observed.records:
             return self._work.mean_bytes, 0.0
         return float(np.mean(sizes)), float(np.std(sizes) / np.sqrt(len(sizes)))
 
@@ -226,7 +228,9 @@ class _Simulation:
             cut = (max(0.0, 1.0 - kept[0]) * large[0], np.maximum(0.0, 1.0 - kept[1]) * large[1])
             over, large = self.interval(*cut), (large[0] - cut[0], large[1] - cut[1])
             hosted = (min(limit, hosted[0]), np.minimum(limit, hosted[1]))
-        spent = _added([hosted, local])
+        spare = () if self._work.spare is None else self._work.spare.usd
+        large = (large[0] + len(spare), large[1] + len(spare))
+        spent = _added([hosted, local, (sum(spare), np.full(_DRAWS, sum(spare)))])
         return Way(self.interval(*spent), self._elapsed(*_added(seconds)), self.interval(*large)), over
 
     def _nothing(self) -> tuple[float, Draws]:
@@ -252,7 +256,7 @@ class _Simulation:
 
     def all_small(self) -> Way:
         """Each record by the small model that it goes to first."""
-        firsts: Counter[str] = Counter()
+        firsts: dict[str, float] = defaultdict(float)
         for path, count in self._observed.paths.items():
             firsts[path[0] if path[0] != self._work.large else self._work.small] += count
         return self._all_by({name: count / self._observed.records for name, count in firsts.items()}, 0.0)

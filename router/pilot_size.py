@@ -122,3 +122,41 @@ def worth_growing(now: SizePlan, before: SizePlan | None, trained: int, terms: T
     saved = _SLOWER * max(0.0, now.kept - before.kept) * outside
     # Of the records that are asked early, those that would not have been kept cost nothing more.
     return saved > trained * now.kept
+
+
+@dataclass(frozen=True, slots=True)
+class KeptShare:
+    """What share of the records a gate that is still to be certified will keep."""
+
+    expected: float
+    rows: float
+    """How many rows of a simple random sample would know it as well: few where the gate may go either way."""
+
+
+_DRAWS = 200
+_SEED = 0
+
+
+def foresee_kept(
+    confidence: npt.ArrayLike, agrees: npt.ArrayLike, plan: SizePlan, terms: Terms, trained: int
+) -> KeptShare:
+    """How sure the kept share of a plan is, by certifying on samples of the training rows again and again.
+
+    Each time, both the training rows and a certifying sample are drawn from them with replacement.
+    """
+    sure, right = np.asarray(confidence, np.float64), np.asarray(agrees, bool)
+    if not plan.certify or not len(sure):
+        return KeptShare(plan.kept, 1.0)
+    population = Population(terms.records - trained, terms.job)
+    allowed = tolerated_errors(plan.certify, target=terms.target, delta=terms.delta, population=population)
+    if allowed is None:
+        return KeptShare(0.0, float(len(sure)))
+    random = np.random.default_rng(_SEED)
+    found = np.empty(_DRAWS)
+    for number in range(_DRAWS):
+        rows = random.choice(random.integers(0, len(sure), len(sure)), plan.certify)
+        found[number] = kept_share(sure[rows], right[rows], allowed / plan.certify)
+    mean, variance = float(found.mean()), float(found.var())
+    if variance <= 0.0:
+        return KeptShare(mean, float(len(sure)))
+    return KeptShare(mean, min(float(len(sure)), max(1.0, mean * (1.0 - mean) / variance - 1.0)))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from router.pilot_size import SizePlan, Terms, kept_share, plan_size, worth_growing
+from router.pilot_size import (
+    KeptShare,
+    SizePlan,
+    Terms,
+    foresee_kept,
+    kept_share,
+    plan_size,
+    worth_growing,
+)
 
 LARGE = Terms(0.95, 0.05, 10_000, 10_000)
 SURE, ALL_RIGHT = [0.9, 0.8, 0.7, 0.6], [True] * 4
@@ -124,3 +132,19 @@ def test_the_first_doubling_is_tried() -> None:
     assert worth_growing(now, None, 100, LARGE)
     assert not worth_growing(now, None, 100, Terms(0.95, 0.05, 799, 799))
     assert worth_growing(now, None, 100, Terms(0.95, 0.05, 800, 800))
+
+
+def test_a_gate_that_may_go_either_way_is_known_badly() -> None:
+    """Half of the records are surely right; whether the others may be kept hangs on a few of them."""
+    sure = [0.95, 0.6] * 100
+    clear = foresee_kept(sure, [True, False] * 100, SizePlan(200, 0.0, 0.5), LARGE, 200)
+    either = foresee_kept(sure, [True, True] * 96 + [True, False] * 4, SizePlan(200, 0.0, 0.5), LARGE, 200)
+
+    assert clear.expected == pytest.approx(0.5, abs=0.05)
+    assert clear.rows > 50
+    assert either.rows < 5
+
+
+def test_without_certifying_rows_the_kept_share_is_the_plans() -> None:
+    """Nothing will be certified, so nothing can be foreseen."""
+    assert foresee_kept([0.9], [True], SizePlan(0, 100.0, 0.0), LARGE, 1) == KeptShare(0.0, 1.0)
