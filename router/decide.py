@@ -253,16 +253,13 @@ def _fall_back(work: Work, policy: Policy, readings: Readings) -> Annotated | De
             if answer.scores is not None and _trusted(work, verdict, policy):
                 status = Status.KEPT if work.route.rule is None else Status.ROUTED
             return _annotate(work, verdict, answer, status, last.detail)
-    record = work.record
-    return DeadLetter(record.position, record.id, reason, f"{last.model}: {last.detail}", "answer", None)
+    record, detail = work.record, f"{last.model}: {last.detail}"
+    calls = {name: used for name, used in _account(work)[0].items() if used != Usage()}
+    return DeadLetter(record.position, record.id, reason, detail, "answer", None, calls)
 
 
 def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reason: str) -> Annotated:
-    used = {given.model for given in work.answers}
-    spare = [pilot for pilot in work.pilot if pilot.spare or pilot.model not in used]
-    calls: dict[str, Usage] = defaultdict(Usage)
-    for given in (*work.answers, *spare):
-        calls[given.model] += given.usage
+    calls, spare = _account(work)
     annotation = Annotation(
         task=work.record.task,
         labels=verdict.labels,
@@ -275,5 +272,14 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
         raw_answer=work.answers[-1].raw,
     )
     total = sum(calls.values(), Usage())
-    calibration = sum((pilot.usage.usd for pilot in spare), Decimal(0))
-    return Annotated(work.record, annotation, work.route, total, dict(calls), calibration)
+    return Annotated(work.record, annotation, work.route, total, calls, spare)
+
+
+def _account(work: Work) -> tuple[dict[str, Usage], Decimal]:
+    """What was used on a record, by model, and what of its cost was for calibration only."""
+    used = {given.model for given in work.answers}
+    spare = [pilot for pilot in work.pilot if pilot.spare or pilot.model not in used]
+    calls: dict[str, Usage] = defaultdict(Usage)
+    for given in (*work.answers, *spare):
+        calls[given.model] += given.usage
+    return dict(calls), sum((pilot.usage.usd for pilot in spare), Decimal(0))

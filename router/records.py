@@ -93,6 +93,8 @@ class DeadLetter:
     """The stage that refused it: read, validate, deduplicate, answer or escalate."""
     record: str | None
     """The row as JSON text, or the raw line where it does not parse; None where nothing could be read."""
+    calls: Mapping[str, Usage] = field(default_factory=dict)
+    """What models were asked about it all the same, by model: it is paid for, though nothing came of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router.records import Usage
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
-    from router.records import Annotated, Usage
+    from router.records import Annotated
 
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
@@ -48,8 +51,14 @@ def usage_row(row: Annotated) -> dict[str, Any]:
     `calls` says which model took which part of it, `calibration_usd` how much of `usd` went into answers that
     only the calibration used.
     """
-    calls = [{"model": model, **_figures(usage)} for model, usage in sorted(row.calls.items())]
-    return {**_figures(row.usage), "calibration_usd": row.calibration_usd, "calls": calls}
+    usage = calls_row(row.calls)
+    return {**_figures(row.usage), "calibration_usd": row.calibration_usd, "calls": usage["calls"]}
+
+
+def calls_row(calls: Mapping[str, Usage]) -> dict[str, Any]:
+    """What calls took, all together and by model; money is Decimal."""
+    by_model = [{"model": model, **_figures(usage)} for model, usage in sorted(calls.items())]
+    return {**_figures(sum(calls.values(), Usage())), "calls": by_model}
 
 
 def _figures(usage: Usage) -> dict[str, int | float | Decimal]:

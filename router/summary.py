@@ -37,6 +37,8 @@ class Tally:
     """Trusted answers that the oracle was asked about all the same."""
     agreed: int = 0
     """Those on which it said what the small model had said."""
+    lost_usd: Decimal = Decimal(0)
+    """What was spent on records that became dead letters."""
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
@@ -54,6 +56,7 @@ class Tally:
             {m: self.usage_by_model.get(m, none) + other.usage_by_model.get(m, none) for m in sorted(models)},
             self.audited + other.audited,
             self.agreed + other.agreed,
+            self.lost_usd + other.lost_usd,
         )
 
 
@@ -87,9 +90,22 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
 
 
 def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
-    """Sums over dead letters."""
-    reasons = Counter(letter.reason.value for letter in letters)
-    return Tally(dead_lettered=reasons.total(), reasons=reasons)
+    """Sums over dead letters, those of the calls that came to nothing among them."""
+    reasons, calls = Counter[str](), Counter[str]()
+    by_model: dict[str, Usage] = {}
+    for letter in letters:
+        reasons[letter.reason.value] += 1
+        for model, used in letter.calls.items():
+            calls[model] += 1
+            by_model[model] = by_model.get(model, Usage()) + used
+    return Tally(
+        dead_lettered=reasons.total(),
+        usage=sum(by_model.values(), Usage()),
+        reasons=reasons,
+        calls=calls,
+        usage_by_model=by_model,
+        lost_usd=sum((used.usd for used in by_model.values()), Decimal(0)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +201,7 @@ def summarise(
             "total": write_money(total),
             "by_model": {model: write_money(used.usd) for model, used in tally.usage_by_model.items()},
             "calibration": write_money(tally.calibration_usd),
+            "dead_letters": write_money(tally.lost_usd),
             "baseline_all_llm": None if baseline.usd is None else write_money(baseline.usd),
             "baseline_basis": baseline.basis,
             "saved_fraction": saved,

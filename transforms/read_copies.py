@@ -99,7 +99,7 @@ class _ReadCopiesDoFn(beam.DoFn):
 def light_outcome(outcome: Outcome) -> Outcome:
     """An outcome without what its copies do not need: the row, the text and the account."""
     if isinstance(outcome, DeadLetter):
-        return dataclasses.replace(outcome, record=None)
+        return dataclasses.replace(outcome, record=None, calls={})
     light = dataclasses.replace(outcome.record, text="", payload=b"")
     return dataclasses.replace(outcome, record=light, usage=Usage(), calls={})
 

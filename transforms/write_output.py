@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from router.records import Annotated, DeadLetter, Position
 from router.review import ReviewRow, ReviewRows
-from router.summary import Tally, tally_annotated, tally_dead
+from router.rows import calls_row
+from router.summary import Tally, tally_annotated, tally_dead, write_money
 from transforms.bundles import at_end
 from transforms.output_rows import output_line, output_table
 from transforms.progress import ProgressNote
@@ -159,11 +160,13 @@ class WriteDeadLetters(_WriteDoFn):
 
 
 def _dead_line(letter: DeadLetter) -> bytes:
-    line = {
+    line: dict[str, Any] = {
         "id": letter.id,
         "reason": letter.reason.value,
         "detail": letter.detail,
         "stage": letter.stage,
         "record": letter.record,
     }
-    return orjson.dumps(line) + b"\n"
+    if letter.calls:
+        line["usage"] = calls_row(letter.calls)
+    return orjson.dumps(line, default=write_money) + b"\n"

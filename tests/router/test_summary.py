@@ -69,6 +69,16 @@ def test_dead_letters_are_counted_by_reason() -> None:
     assert found == Tally(dead_lettered=3, reasons=Counter(empty_text=2, invalid_json=1))
 
 
+def test_what_dead_letters_cost_counts() -> None:
+    """A call that came to nothing is on the account like every other."""
+    letters = [letter(Reason.EMPTY_TEXT), replace(letter(Reason.LLM_UNUSABLE), calls={"big": ASKED})]
+
+    found = tally_dead(letters)
+
+    assert (found.usage, found.lost_usd, found.calls) == (ASKED, Decimal("0.02"), {"big": 1})
+    assert found.usage_by_model == {"big": ASKED}
+
+
 @pytest.mark.parametrize("cut", range(5))
 def test_tallies_add_up_wherever_the_records_were_written(cut: int) -> None:
     """The sum over two files is that over all records."""
@@ -148,6 +158,7 @@ def test_the_summary_of_a_job() -> None:
             "total": "0.043000",
             "by_model": {"big": "0.040000", "small": "0.003000"},
             "calibration": "0.020000",
+            "dead_letters": "0.000000",
             "baseline_all_llm": "0.080000",
             "baseline_basis": "mean of 2 records that big was asked about",
             "saved_fraction": pytest.approx(0.4625),
