@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +30,29 @@ _NAMES = {
 def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     """Print the plan: four ways to do the job, who answers what, and what will not be answered."""
     records = plan["records"]
-    say(
+    _say(
         console,
         f"{plan['job']}: {records['read']:,} records, {records['annotated']:,} to annotate "
         f"({records['duplicates']:,} copies of others), {records['dead_lettered']:,} dead letters",
     )
     if plan["ways"]:
         console.print(_ways(plan))
-        say(console, "Expected, and between what it lies in 19 of 20 cases. The pilot's cost is in it,")
-        say(console, "the pilot's time is not: the run asks nothing again that the pilot asked.")
+        told = "Expected, and between what it lies in 19 of 20 cases."
+        if not plan.get("offline"):
+            told += " The pilot's cost is in it, its time is not: the run asks nothing again that it asked."
+        _say(console, told)
         console.print(_routes(plan))
         _say_gate(plan, console)
     if plan["dead_letters"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan["dead_letters"].items())
-        say(console, f"Dead letters: {reasons}.")
+        _say(console, f"Dead letters: {reasons}.")
     for note in plan["notes"]:
-        say(console, f"Note: {note}.")
+        _say(console, f"Note: {note}.")
+
+
+def _say(console: Console, line: str) -> None:
+    for part in textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False):
+        say(console, part)
 
 
 def _ways(plan: Mapping[str, Any]) -> Table:
@@ -83,11 +91,11 @@ def _say_gate(plan: Mapping[str, Any], console: Console) -> None:
     share, large = plan.get("escalated"), plan["large"]
     if share is not None and large is not None:
         told = f"{share['expected']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
-        say(console, f"Asked of {large}: {told} of the records.")
+        _say(console, f"Asked of {large}: {told} of the records.")
     over = plan["over_budget"]
     if over is not None and over["high"] >= 1.0:
         said = _count(over).replace("\n", " (") + ")"
-        say(console, f"Over budget.max_usd: {said} records keep the small model's answer.")
+        _say(console, f"Over budget.max_usd: {said} records keep the small model's answer.")
 
 
 def _money(usd: Mapping[str, str]) -> str:
