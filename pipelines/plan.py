@@ -15,7 +15,7 @@ from pipelines.calibrate import Calibrator
 from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import find_stored
 from pipelines.pilot_run import PilotRun
-from pipelines.plan_estimates import estimated_calls, record_seconds
+from pipelines.plan_estimates import estimated_calls, most_cost, record_seconds
 from pipelines.plan_pilot import (
     LARGE_CALLS,
     MOST,
@@ -110,8 +110,10 @@ def _from_pilot(planning: _Planning, size: int | None) -> Planned:
     readings = read_sample(pilot, planning.draw.sample)
     seen = grow(pilot, planning.draw, readings, size)
     for name, works in seen.to_large(plan.small_models).items():
-        planning.tell(f"pilot: {name} is asked about {min(len(works), LARGE_CALLS)} of {len(works)} records")
-        pilot.ask_large(works[:LARGE_CALLS], name)
+        asked = works[:LARGE_CALLS]
+        most = "" if (usd := most_cost(plan, name, asked)) is None else f", for ${usd} at most"
+        planning.tell(f"pilot: {name} is asked about {len(asked)} of {len(works)} records{most}")
+        pilot.ask_large(asked, name)
     spare = spare_answers(pilot, planning.draw.sample, seen)
     return _forecast(planning, pilot, seen, observed(pilot, seen, planning.small), spare)
 

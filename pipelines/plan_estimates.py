@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING
 
 from router.forecast import Answered
@@ -12,6 +13,7 @@ from router.llm_prompt import answer_schema, messages
 from router.prices import cost, hosted_price
 from router.records import text_bytes
 from router.rules import wanted
+from router.spending import worst_cost
 from transforms.llm_wire import estimated_tokens
 from transforms.route_records import BATCH, load_router
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _PIPELINE_SECONDS = 0.0006
 """What reading, deciding, writing and the journal take for a record beside router and models (measured)."""
 _TIMED = 4 * BATCH
+_SHOWN = Decimal("0.0001")
 
 
 def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
@@ -43,6 +46,21 @@ def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
         sent = estimated_tokens(chat + len(json.dumps(answer_schema(task))))
         usd.append(float(cost(price, sent, 0, made)))
     return Answered(tuple(usd), (0.0,) * len(works), sizes, 0)
+
+
+def most_cost(plan: Plan, name: str, works: Sequence[Work]) -> Decimal | None:
+    """The most that a hosted model can cost for the records; None for a local one."""
+    model = plan.job.models[name]
+    if not isinstance(model, OpenAIModel):
+        return None
+    price = hosted_price(model)
+    return sum(
+        (
+            worst_cost(plan.task(work.record.task), work.record.text, price, model.max_output_tokens)
+            for work in works
+        ),
+        Decimal(0),
+    ).quantize(_SHOWN, rounding=ROUND_UP)
 
 
 def record_seconds(plan: Plan, works: Sequence[Work]) -> float:
