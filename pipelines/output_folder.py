@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEDGER = "budget.sqlite"
 # What a run keeps in the state folder; another program's folder of that name may hold other things.
-_PASSING = ("parts", "progress", "publishing")
+_PASSING = ("parts", "progress", "publishing", "batches")
 _LASTING = ("journal", "calibration", "manifest.json", LEDGER)
 
 

@@ -27,6 +27,7 @@ from router.journal import hosted_fingerprint, local_fingerprint
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.rule_checks import unknown_names
+from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
@@ -46,11 +47,9 @@ from transforms.text_encoder import ENCODER, read_card
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from apache_beam.ml.inference.base import ModelHandler
-
     from router.job import Job
     from router.prompt_search import LabelledText
-    from router.records import Work
+    from transforms.ask_in_batches import Asked
     from transforms.reading import Split
     from transforms.route_records import RouterPlace
 
@@ -187,7 +186,7 @@ class Opening:
 class Models:
     """The models that the routing names: how to ask them, and what says that they are the same as before."""
 
-    handlers: Mapping[str, ModelHandler[Work, Work, Any]]
+    handlers: Mapping[str, Asked]
     digests: Mapping[str, str]
     """SHA-256 of the local ones' files."""
     journals: Mapping[str, JournalOf]
@@ -209,7 +208,7 @@ def open_models(opening: Opening) -> Models:
         name: opening.digests.get(name) or file_digest(fetch_model(name, model))
         for name, model in local.items()
     }
-    handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
+    handlers: dict[str, Asked] = {}
     journals: dict[str, JournalOf] = {}
     tasks = {task.name: task for task in job.tasks}
     budget = _budget(opening, len(hosted))
@@ -217,7 +216,10 @@ def open_models(opening: Opening) -> Models:
         preflight(large)
         journals[name] = _journal_of(opening, "llm", name, _hosted_prints(large, job))
         price = hosted_price(large)
-        handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
+        if large.batching is None:
+            handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
+        else:
+            handlers[name] = LlmBatches(name, large, price, tasks, journals[name], budget)
     table = load_price_table(asset_path("configs/prices.yaml"))
     prints = _local_prints(opening, local, digests)
     for name, model in local.items():
