@@ -193,14 +193,15 @@ class BatchSession:
         questions = self._of(one)
         self._books.notes.write(batch_notes.ended(one.key, state.status))
         if CROWDED in state.error_codes and self._queue.crowded(len(one.requests), alone=alone):
-            _LOGGER.info("batch %s found the provider's queue full (%s)", state.id, shown_errors(state))
+            said = self._client.clean(shown_errors(state))
+            _LOGGER.info("batch %s found the provider's queue full (%s)", state.id, said)
             self._sender.pause()
             return questions
         self._books.release(questions)
         records = [self._questions[name].record if name in self._questions else "" for name in one.requests]
         raise LlmStop(
             f"batch {state.id} of {len(one.requests):,} requests to {self._judge.name} was refused by "
-            f"{endpoint(self._model)}: {shown_errors(state, records)}"
+            f"{endpoint(self._model)}: {self._client.clean(shown_errors(state, records))}"
         )
 
     def _of(self, one: Submission) -> list[Question]:
