@@ -12,8 +12,10 @@ from router.records import Failure
 from tests.fake_batch_server import FakeBatchServer, Line, Refusal
 from tests.transforms.batch_examples import PRICE, Clock, batches, half, session, work
 from transforms.batch_books import Books
-from transforms.batch_journal import open_batches
+from transforms.batch_journal import BatchJournal, open_batches
+from transforms.budget_ledger import BudgetLedger, open_ledger
 from transforms.journal import Journal
+from transforms.journal_scan import paid_calls
 from transforms.llm_access import LlmStop
 from transforms.llm_handler import BudgetShare
 
@@ -107,6 +109,48 @@ def test_killed_while_results_are_taken_in(
     assert (len(server.batches), len(server.lines)) == (1, 6)
     assert total(answers) == half(server)
     assert open_batches(str(tmp_path / "state" / "journal")) == ()
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(8))
+def test_killed_at_any_note(
+    tmp_path: pathlib.Path,
+    server: FakeBatchServer,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    written: bool,
+) -> None:
+    """Two rounds have eight notes: whichever the process dies at, no line is paid twice, no money is lost."""
+    server.behave = lambda request, asked: (
+        Line(answer="Hm.") if asked == 0 and request["messages"][-1]["content"] == "text 1" else Line()
+    )
+    works = [work(n) for n in range(3)]
+    ledger = str(tmp_path / "budget.sqlite")
+    share = BudgetShare(Decimal("0.006"), ledger)
+    open_ledger(ledger, share.limit, [])
+    write, count = BatchJournal.write, list[bytes]()
+
+    def dying(self: BatchJournal, note: bytes) -> None:
+        count.append(note)
+        if len(count) != number + 1:
+            return write(self, note)
+        if written:
+            write(self, note)
+        raise Killed
+
+    monkeypatch.setattr(BatchJournal, "write", dying)
+    with pytest.raises(Killed):
+        ask(batches(tmp_path, server, share), works)
+    monkeypatch.setattr(BatchJournal, "write", write)
+    journal = str(tmp_path / "state" / "journal")
+    open_ledger(ledger, share.limit, paid_calls(journal))
+    answers = ask(batches(tmp_path, server, share), works)
+
+    assert [answer.labels for answer in answers] == [("positive",)] * 3
+    assert (len(server.batches), len(server.lines)) == (2, 4)
+    assert total(answers) == half(server)
+    assert open_batches(journal) == ()
+    assert BudgetLedger(ledger).left() == share.limit - half(server)
 
 
 def test_killed_between_the_two_questions(
@@ -232,11 +276,11 @@ def test_looks_are_further_and_further_apart(tmp_path: pathlib.Path, server: Fak
     """From `poll_seconds` to five minutes, until the window is over and the batch is cancelled."""
     server.hold.clear()
     clock = Clock()
-    answers = ask(batches(tmp_path, server, batch={"max_wait_hours": 26}), [work(0), work(1)], clock)
+    answers = ask(batches(tmp_path, server, batch={"max_wait_hours": 2}), [work(0), work(1)], clock)
 
     assert clock.slept[:3] == [15.0, 22.5, 33.75]
     assert max(clock.slept) == 300.0
-    assert 26 * 3600 < sum(clock.slept) < 26 * 3600 + 700
+    assert 2 * 3600 < sum(clock.slept) < 2 * 3600 + 700
     assert ("POST", f"/v1/batches/{next(iter(server.batches))}/cancel") in server.requests
     assert [answer.failure for answer in answers] == [None, Failure.UNAVAILABLE]
 
