@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
-from transforms.batch_journal import open_batches
+from router.job import OpenAIModel
+from transforms.batch_journal import BatchJournal, open_batches
 from transforms.batch_status import clear_statuses, read_statuses
 from transforms.batch_wire import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from rich.console import Console
     from typing_extensions import Self
 
-    from router.job import Job
+    from router.job import Job, Model
     from transforms.batch_status import BatchStatus
 
 
@@ -104,6 +105,30 @@ def watching(job: Job, state: str, console: Console) -> contextlib.AbstractConte
     """A watch over the batches of a job; nothing where it has no model that is asked in batches."""
     batched = any(getattr(model, "batching", None) is not None for model in job.models.values())
     return BatchWatch(state, console) if batched else contextlib.nullcontext()
+
+
+def check_batches(models: Mapping[str, Model], journal: str) -> None:
+    """Check that no model is asked singly about records for which its batches are under way.
+
+    Args:
+        models: Those that the job uses, by name.
+        journal: URL of the journal.
+
+    Raises:
+        ValueError: There is one; the message says what to do.
+
+    """
+    for name, model in models.items():
+        if not isinstance(model, OpenAIModel) or model.batching is not None:
+            continue
+        waiting = BatchJournal(journal, model).read().open
+        if waiting:
+            ids = ", ".join(one.id or f"one that was being submitted ({one.key})" for one in waiting)
+            raise ValueError(
+                f"models.{name}.batch: an earlier run submitted batches whose answers are not fetched yet "
+                f"({ids}), and without `batch` their records would be paid for again. Put it back for one "
+                "run, or remove state/journal/batch-*.jsonl from the output folder"
+            )
 
 
 def batches_under_way(output: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from pipelines.annotate import Plan
+from pipelines.batch_watch import check_batches
 from pipelines.output_folder import LEDGER
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
@@ -28,7 +29,6 @@ from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.rule_checks import unknown_names
 from transforms.batch_books import LlmBatches
-from transforms.batch_journal import BatchJournal
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
@@ -138,23 +138,10 @@ def start(plan: Plan) -> None:
 
     Raises `ValueError` where an earlier run's batch is under way and the job would ask its records singly.
     """
-    for name, model in plan.job.models.items():
-        if name in plan.handlers and isinstance(model, OpenAIModel) and model.batching is None:
-            _check_no_batch(f"{plan.state}/journal", name, model)
+    check_batches({name: plan.job.models[name] for name in plan.handlers}, f"{plan.state}/journal")
     ledger = plan.opening.ledger
     if ledger is not None and plan.job.budget is not None:
         open_ledger(ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
-
-
-def _check_no_batch(journal: str, name: str, model: OpenAIModel) -> None:
-    waiting = BatchJournal(journal, model).read().open
-    if waiting:
-        ids = ", ".join(one.id or f"one that was being submitted ({one.key})" for one in waiting)
-        raise ValueError(
-            f"models.{name}.batch: an earlier run submitted batches whose answers are not fetched yet "
-            f"({ids}), and without `batch` their records would be paid for again. Put it back for one run, "
-            "or remove state/journal/batch-*.jsonl from the output folder"
-        )
 
 
 def ledger_path(output: str) -> str:
