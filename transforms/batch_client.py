@@ -6,11 +6,13 @@ batches are searched for our own key first.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import random
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from router.records import Failure
 from transforms import llm_wire
@@ -158,23 +160,28 @@ class BatchClient:
         A line that cannot be read is passed over: its question counts as not answered. Raises what `state`
         raises.
         """
-        for file in (state.output_file, state.error_file):
-            if file is None:
-                continue
-            with tempfile.TemporaryFile() as stream:
+        with contextlib.ExitStack() as stack:
+            files = []
+            for name in (state.output_file, state.error_file):
+                if name is not None:
+                    stream = stack.enter_context(tempfile.TemporaryFile())
+                    self._download(name, stream, requests)
+                    files.append(stream)
+            # All of them are here before the first line is acted on.
+            for line in itertools.chain.from_iterable(files):
+                result = read_result(line)
+                if result is not None:
+                    yield result
 
-                def act(file: str = file) -> Object | ErrorStatus | BrokenTransfer:
-                    stream.seek(0)
-                    stream.truncate()
-                    size = self._network.download(file, stream, _RESULT_BYTES * (requests + 1))
-                    return {} if isinstance(size, int) else size
+    def _download(self, file: str, stream: BinaryIO, requests: int) -> None:
+        def act() -> Object | ErrorStatus | BrokenTransfer:
+            stream.seek(0)
+            stream.truncate()
+            size = self._network.download(file, stream, _RESULT_BYTES * (requests + 1))
+            return {} if isinstance(size, int) else size
 
-                self._tried(act, f"GET /files/{file}/content", known=True)
-                stream.seek(0)
-                for line in stream:
-                    result = read_result(line)
-                    if result is not None:
-                        yield result
+        self._tried(act, f"GET /files/{file}/content", known=True)
+        stream.seek(0)
 
     def _state(self, data: Object, name: str) -> BatchState:
         state = read_state(data)

@@ -104,7 +104,7 @@ class Sender:
         cancelled: set[str] = set()
         while True:
             for one in list(waiting):
-                state = self._look(one)
+                state = self.look(one)
                 ended = state is not None and state.status in ENDED
                 if ended or self._too_late(one, cancelled):
                     waiting.remove(one)
@@ -114,8 +114,13 @@ class Sender:
             self._sleep(pause)
             pause = min(pause * _SLOWER, max(_MOST_POLL_SECONDS, self._settings.poll_seconds))
 
-    def _look(self, one: Submission) -> BatchState | None:
-        """The batch's state; None where the endpoint does not say, which may pass."""
+    def look(self, one: Submission) -> BatchState | None:
+        """The batch's state; None where the endpoint does not say, which may pass.
+
+        Raises:
+            LlmStop: The endpoint refuses the key, or does not know the batch.
+
+        """
         try:
             state = self._client.state(one.id or "")
         except BatchUnavailableError as error:

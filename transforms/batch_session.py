@@ -22,7 +22,7 @@ from transforms.batch_collector import Collected, Collector
 from transforms.batch_queue import Queue
 from transforms.batch_results import Judge, Question
 from transforms.batch_sender import Sender
-from transforms.batch_wire import CROWDED, request_line, shown_errors
+from transforms.batch_wire import CROWDED, ENDED, request_line, shown_errors
 from transforms.llm_access import LlmStop, endpoint
 from transforms.llm_reading import Reader
 
@@ -121,7 +121,11 @@ class BatchSession:
             # Nothing is submitted that may be there already.
             self._lose(self._questions.values(), str(error), goes_on=True)
             return []
-        under_way = {name for one in flying for name in one.requests}
+        needed = [one for one in flying if self._of(one)]
+        for one in flying:
+            if one not in needed:
+                self._look_in(one)
+        under_way = {name for one in needed for name in one.requests}
         for question in self._questions.values():
             if question.id in under_way:
                 self._books.hold(question, sent=True)
@@ -129,7 +133,17 @@ class BatchSession:
                 self._queue.put([question])
             else:
                 self._refuse(question)
-        return flying
+        return needed
+
+    def _look_in(self, one: Submission) -> None:
+        """Take in a batch that no record needs now, where it has ended; else leave it to a run that does."""
+        state = self._sender.look(one)
+        if state is None or state.status not in ENDED:
+            return
+        if state.status == _FAILED:
+            self._books.notes.write(batch_notes.ended(one.key, state.status))
+        else:
+            self._collect(one, state)
 
     def _refuse(self, question: Question) -> None:
         worst = self._books.worst(question)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.transforms.batch_examples import PRICE, Clock, batches, half, session
 from transforms.batch_books import Books
 from transforms.batch_journal import BatchJournal, open_batches
 from transforms.budget_ledger import BudgetLedger, open_ledger
-from transforms.journal import Journal
+from transforms.journal import Journal, JournalPlace
 from transforms.journal_scan import paid_calls
 from transforms.llm_access import LlmStop
 from transforms.llm_handler import BudgetShare
@@ -215,6 +216,51 @@ def test_answers_that_no_record_asks_for_any_more_are_kept(
 
     assert (len(server.batches), len(server.lines)) == (1, 2)
     assert total(answers) == half(server)
+
+
+def test_a_batch_that_nobody_needs_now_is_not_waited_for(
+    tmp_path: pathlib.Path, server: FakeBatchServer
+) -> None:
+    """Other records are asked about meanwhile; once it has ended, its answers are taken in on the way."""
+    server.hold.clear()
+    clock = Clock()
+    clock.sleep = _killing()  # type: ignore[method-assign]  # the process dies when it would wait
+    with pytest.raises(Killed):
+        ask(batches(tmp_path, server), [work(0)], clock)
+    journal = str(tmp_path / "state" / "journal")
+    [first] = server.batches.values()
+
+    first.status = "in_progress"
+    server.after = lambda method, path: (
+        server.hold.set() if (method, path) == ("POST", "/v1/batches") else None
+    )
+    ask(batches(tmp_path, server), [work(1)])
+    assert [one.id for one in open_batches(journal)] == [first.id]
+
+    for _ in range(4):
+        server._advance(first)
+    ask(batches(tmp_path, server), [work(1)])
+    assert open_batches(journal) == ()
+    [answer] = ask(batches(tmp_path, server), [work(0)])
+    assert (answer.labels, len(server.batches), len(server.lines)) == (("positive",), 2, 2)
+
+
+def test_notes_on_an_object_store(tmp_path: pathlib.Path, server: FakeBatchServer) -> None:
+    """Nothing can be appended there, so each note is an object; a killed run finds its batch all the same."""
+    asked = batches(tmp_path, server)
+    place = JournalPlace(f"memory://{tmp_path.name}/state/journal", flush_records=1000)
+    asked = replace(asked, journal=replace(asked.journal, place=place))
+    clock = Clock()
+    clock.sleep = _killing()  # type: ignore[method-assign]  # the process dies when it would wait
+    works = [work(number) for number in range(3)]
+    with pytest.raises(Killed):
+        ask(asked, works, clock)
+    answers = ask(asked, works)
+    again = ask(asked, works)
+
+    assert (len(server.batches), len(server.lines)) == (1, 3)
+    assert total(answers) == total(again) == half(server)
+    assert open_batches(place.url) == ()
 
 
 def _killing() -> Any:
