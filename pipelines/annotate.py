@@ -17,11 +17,11 @@ if __name__ == "__main__":
 
 import apache_beam as beam
 from apache_beam import pvalue
-from apache_beam.ml.inference.base import RunInference
 
 from router.decide import Policy, Readings
 from router.job import LlamaCppModel
 from router.records import Annotated, DeadLetter, Work
+from transforms.ask_in_batches import Asked, asking
 from transforms.calibrate_labels import AskPilot
 from transforms.decide_records import Decided, DecideRecords
 from transforms.finish_job import Ending, finish_job
@@ -33,8 +33,6 @@ from transforms.write_output import Part, WriteAnnotations, WriteDeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from apache_beam.ml.inference.base import ModelHandler
 
     from pipelines.prepare import Opening
     from router.job import Job, Task
@@ -49,7 +47,7 @@ class Plan:
     job: Job
     reader: Reader
     splits: tuple[Split, ...]
-    handlers: Mapping[str, ModelHandler[Work, Work, Any]]
+    handlers: Mapping[str, Asked]
     """One for each model that the routing names."""
     ending: Ending
     state: str
@@ -147,14 +145,14 @@ def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.As
     By names that no model's own can equal, because they become labels of steps.
     """
     for name in plan.small_models:
-        work = work | f"Ask {name}" >> RunInference(plan.handlers[name])
+        work = work | f"Ask {name}" >> asking(plan.handlers[name])
     policy, schema = plan.policy, plan.reader.schema
     if policy is None:
         raise ValueError("the gate is not certified yet; calibrate first")
     decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, readings, schema)}
     for name in plan.large_models:
         waiting = together(f"To {name}", [outcome.ask[name] for outcome in decided.values()])
-        asked = waiting | f"Ask {name}" >> RunInference(plan.handlers[name])
+        asked = waiting | f"Ask {name}" >> asking(plan.handlers[name])
         # Large models are asked in order, and each sends on only to those after it.
         later = plan.large_models[plan.large_models.index(name) + 1 :]
         decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, readings, schema)

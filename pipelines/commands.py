@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from pipelines.batch_watch import batches_under_way, watching
 from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import load_artefact
 from pipelines.console import ProgressLine, print_summary, say
@@ -159,7 +160,8 @@ def _guarded(plan: Plan, work: Callable[[], object], console: Console, lock: Out
     try:
         with ending_at_once(tell, lock.release, FAILED):
             start(plan)
-            work()
+            with watching(plan.job, plan.state, console):
+                work()
     except (JobFailedError, LedgerError) as error:
         raise JobFailedError(f"{error}{_kept(output)}") from error
 
@@ -189,7 +191,8 @@ def _kept(output: str) -> str:
     """What is left of a run that ended early, as the end of a line."""
     if not clear_failed(output):
         return ""
-    return ". What was answered is kept: the same command continues; with --fresh it starts over"
+    on = batches_under_way(output)
+    return f". What was answered is kept: the same command continues; with --fresh it starts over{on}"
 
 
 def _show(job: Job, output: str, console: Console) -> int:

@@ -11,6 +11,7 @@ import fsspec
 from pipelines.changes import describe_changes
 from pipelines.errors import OutputError, writing_to
 from router.records import Reason, Status
+from transforms.batch_journal import open_batches
 from transforms.journal_scan import count_answers
 from transforms.output_files import published_files, remove_published
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 LEDGER = "budget.sqlite"
 # What a run keeps in the state folder; another program's folder of that name may hold other things.
-_PASSING = ("parts", "progress", "publishing")
+_PASSING = ("parts", "progress", "publishing", "batches")
 _LASTING = ("journal", "calibration", "manifest.json", "plan.json", LEDGER)
 
 
@@ -54,6 +55,7 @@ def claim_output(output: str, manifest: Mapping[str, Any], *, fresh: bool) -> Cl
         filesystem, folder = fsspec.core.url_to_fs(output)
         claim = Claim(done=False)
         if fresh:
+            claim = Claim(done=False, lines=_left_behind(f"{output.rstrip('/')}/state/journal"))
             clear_output(output)
         else:
             claim = _look(filesystem, folder, manifest, f"{output.rstrip('/')}/state/journal")
@@ -80,6 +82,16 @@ def _look(filesystem: AbstractFileSystem, folder: str, manifest: Mapping[str, An
         said = f"{waiting:,} records had no answer from a model that was not available: it is asked again"
         lines.insert(0, said)
     return Claim(done=False, lines=tuple(lines))
+
+
+def _left_behind(journal: str) -> tuple[str, ...]:
+    """What starting over does not undo."""
+    return tuple(
+        f"batch {one.id} of the earlier run goes on at the provider, and its answers are paid and not used: "
+        "cancel it there"
+        for one in open_batches(journal)
+        if one.id is not None
+    )
 
 
 def waiting_records(summary: Mapping[str, Any]) -> int:

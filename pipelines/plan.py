@@ -110,6 +110,8 @@ def _from_pilot(planning: _Planning, size: int | None) -> Planned:
     readings = read_sample(pilot, planning.draw.sample)
     seen = grow(pilot, planning.draw, readings, size)
     for name, works in seen.to_large(plan.small_models).items():
+        if name in _in_batches(plan):
+            continue
         asked = works[:LARGE_CALLS]
         most = "" if (usd := most_cost(plan, name, asked)) is None else f", for ${usd} at most"
         planning.tell(f"pilot: {name} is asked about {len(asked)} of {len(works)} records{most}")
@@ -209,6 +211,7 @@ def _forecast(
         f"{name} was not asked in the pilot: its cost is estimated from the texts' length, its time unknown"
         for name in missing
     ]
+    notes += [f"{name} answers in batches, for which its provider has a day" for name in _in_batches(plan)]
     asked = Counter(name for name, _ in pilot.answers)
     return Planned(census, tuple(seen.works), forecast(found, work, pace), asked, tuple(notes))
 
@@ -219,6 +222,11 @@ def _hosted(plan: Plan) -> dict[str, OpenAIModel]:
         for name, model in plan.job.models.items()
         if isinstance(model, OpenAIModel) and name in plan.handlers
     }
+
+
+def _in_batches(plan: Plan) -> list[str]:
+    """Models whose pilot would have to wait for a batch."""
+    return [name for name, model in _hosted(plan).items() if model.batching is not None]
 
 
 def _nothing(planning: _Planning) -> Planned:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from pipelines.annotate import Plan
+from pipelines.batch_watch import check_batches
 from pipelines.output_folder import LEDGER
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
@@ -28,6 +29,7 @@ from router.price_notes import PriceNote, hosted_note, local_note
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.rule_checks import unknown_names
+from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
@@ -47,11 +49,9 @@ from transforms.text_encoder import ENCODER, read_card
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from apache_beam.ml.inference.base import ModelHandler
-
     from router.job import Job
     from router.prompt_search import LabelledText
-    from router.records import Work
+    from transforms.ask_in_batches import Asked
     from transforms.reading import Split
     from transforms.route_records import RouterPlace
 
@@ -135,7 +135,11 @@ def prepared_router(job: Job) -> RouterPlace:
 
 
 def start(plan: Plan) -> None:
-    """Set up what the workers share, after the output folder was claimed and before they start."""
+    """Set up what the workers share, after the output folder was claimed and before they start.
+
+    Raises `ValueError` where an earlier run's batch is under way and the job would ask its records singly.
+    """
+    check_batches({name: plan.job.models[name] for name in plan.handlers}, f"{plan.state}/journal")
     ledger = plan.opening.ledger
     if ledger is not None and plan.job.budget is not None:
         open_ledger(ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
@@ -188,7 +192,7 @@ class Opening:
 class Models:
     """The models that the routing names: how to ask them, and what says that they are the same as before."""
 
-    handlers: Mapping[str, ModelHandler[Work, Work, Any]]
+    handlers: Mapping[str, Asked]
     digests: Mapping[str, str]
     """SHA-256 of the local ones' files."""
     journals: Mapping[str, JournalOf]
@@ -212,7 +216,7 @@ def open_models(opening: Opening) -> Models:
         name: opening.digests.get(name) or file_digest(fetch_model(name, model))
         for name, model in local.items()
     }
-    handlers: dict[str, ModelHandler[Work, Work, Any]] = {}
+    handlers: dict[str, Asked] = {}
     journals: dict[str, JournalOf] = {}
     prices: dict[str, PriceNote] = {}
     tasks = {task.name: task for task in job.tasks}
@@ -222,7 +226,10 @@ def open_models(opening: Opening) -> Models:
         journals[name] = _journal_of(opening, "llm", name, _hosted_prints(large, job))
         price = hosted_price(large)
         prices[name] = hosted_note(price)
-        handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
+        if large.batching is None:
+            handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
+        else:
+            handlers[name] = LlmBatches(name, large, price, tasks, journals[name], budget)
     table = load_price_table(asset_path("configs/prices.yaml"))
     prints = _local_prints(opening, local, digests)
     for name, model in local.items():

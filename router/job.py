@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from router import job_checks
-from router.job_checks import is_number, listed_or_source, not_secret, one_or_many
+from router.job_checks import is_number, listed_or_source, not_secret, one_or_many, switch_or_settings
 from router.rule_checks import rule_problems
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
@@ -164,6 +164,23 @@ class Price(_Strict):
     """US dollars for a million answer tokens."""
     cached_input_usd_per_million_tokens: Usd | None = None
     """US dollars for a million prompt tokens that the endpoint had in its cache."""
+    batch_discount: Annotated[Decimal, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(is_number)] = (
+        Decimal("0.5")
+    )
+    """With `batch`: the fraction of these prices that the provider takes off for batches, such as 0.5."""
+
+
+class BatchSettings(_Strict):
+    """How large the files of the provider's batch endpoint may be, and how long to wait for their answers."""
+
+    max_requests: Annotated[Count, Field(le=50_000)] = 50_000
+    """Requests in one file; OpenAI takes up to 50000."""
+    max_megabytes: Annotated[Seconds, Field(le=200.0)] = 200.0
+    """Megabytes (1,000,000 bytes) of one file; OpenAI takes up to 200."""
+    poll_seconds: Seconds = 15.0
+    """How long to wait before the first look at a batch; later looks are up to five minutes apart."""
+    max_wait_hours: Seconds = 26.0
+    """How long to wait for one batch before it is cancelled; OpenAI's own window is 24 hours."""
 
 
 class OpenAIModel(_Strict):
@@ -189,6 +206,18 @@ class OpenAIModel(_Strict):
     """Records in a row without an answer, retries included, after which the endpoint counts as dead."""
     when_dead: Literal["keep", "stop"] = "keep"
     """Whether a dead endpoint leaves the small model's answers, to be asked again later, or stops the job."""
+    batch: Annotated[
+        Annotated[bool, Tag("switch")] | Annotated[BatchSettings, Tag("settings")],
+        Discriminator(switch_or_settings),
+    ] = False
+    """Whether to use the provider's batch endpoint (docs/batch.md): true, or its settings."""
+
+    @property
+    def batching(self) -> BatchSettings | None:
+        """How batches are made; None where each record is asked about at once."""
+        if isinstance(self.batch, BatchSettings):
+            return self.batch
+        return BatchSettings() if self.batch else None
 
 
 Model = Annotated[LlamaCppModel | OpenAIModel, Field(discriminator="engine")]

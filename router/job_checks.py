@@ -59,6 +59,11 @@ def listed_or_source(value: object) -> str:
     return "source" if isinstance(value, dict) or hasattr(value, "path") else "listed"
 
 
+def switch_or_settings(value: object) -> str:
+    """Tell which form `batch` has: true or false, or settings."""
+    return "settings" if isinstance(value, dict) or hasattr(value, "max_requests") else "switch"
+
+
 def complete_gate(data: object) -> object:
     """Add the terms that a gate with a target left out: delta 0.05 and the oracle `llm`."""
     if not isinstance(data, dict) or data.get("target") is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from router.job_checks import RULE
-from router.job_wording import dotted, nearest, shown, suggestion
+from router.job_wording import dotted, names_secret, nearest, shown, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +107,8 @@ def _mend(whole: Any, problem: Problem) -> None:  # noqa: ANN401 - whatever the 
         parent[last] = problem.better
         return
     value = parent.pop(last)
-    if problem.better is not None:
+    # Under a key that is no secret's, what is in it would be shown.
+    if problem.better is not None and not (isinstance(value, dict) and names_secret(last)):
         parent.setdefault(problem.better, value)
 
 

@@ -31,6 +31,11 @@ def looks_secret(text: str) -> bool:
     return _SECRET_VALUE.search(text) is not None
 
 
+def names_secret(key: object) -> bool:
+    """Tell whether what stands under a key may be a secret; rather once too often."""
+    return _SECRET_KEY.search(str(key)) is not None
+
+
 def dotted(path: tuple[str | int, ...]) -> str:
     """Write a path as in `tasks[0].labels[1].name`; a part that looks like a secret is left out."""
     text = ""
@@ -54,7 +59,7 @@ def shown(value: object, path: tuple[str | int, ...] = ()) -> str | None:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
-    if looks_secret(text) or (path and _SECRET_KEY.search(str(path[-1]))):
+    if looks_secret(text) or (path and names_secret(path[-1])):
         return None
     return repr(shortened(text)) if isinstance(value, str) else shortened(text)
 

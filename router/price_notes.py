@@ -27,8 +27,9 @@ def hosted_note(price: TokenPrice) -> PriceNote:
             f"; above {tier.above:,} tokens in a prompt {_plain(tier.input * _MILLION)} "
             f"({_plain(tier.cached_input * _MILLION)}) and {_plain(tier.output * _MILLION)}"
         )
-    source, _, date = price.source.partition(", as of ")
-    return {"price": words, "source": source, "checked": date}
+    source, _, rest = price.source.partition(", as of ")
+    date, comma, more = rest.partition(", ")
+    return {"price": words, "source": f"{source}{comma}{more}", "checked": date}
 
 
 def local_note(

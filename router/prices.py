@@ -19,12 +19,18 @@ from router.job import Usd
 from router.records import MONEY_QUANTUM
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from genai_prices.types import PriceCalculation
 
     from router.job import LlamaCppModel, OpenAIModel, Price
 
 _MILLION = Decimal(1_000_000)
 _SECONDS_PER_HOUR = Decimal(3600)
+_BATCH_DISCOUNT = Decimal("0.5")
+"""What batches cost less where nobody says otherwise (docs/batch.md names source and date)."""
+_BATCH = {"processing": "batch"}
 
 
 class UnknownPriceError(ValueError):
@@ -94,22 +100,41 @@ def hosted_price(model: OpenAIModel, at: datetime | None = None) -> TokenPrice:
     """Find what a hosted model charges: the job file's `price`, else the table of the genai-prices package.
 
     The table ships inside that package; nothing is fetched. A price that depends on the time of day is taken
-    as it is at `at` (default: now) and stays so for the job, so that equal calls of a job cost the same.
+    as it is at `at` (default: now) and stays so for the job, so that equal calls of a job cost the same. With
+    `batch` it is the price of batches.
 
     Raises:
         UnknownPriceError: Neither knows the model. A local endpoint is never looked up: it needs a `price`.
 
     """
+    batched = model.batching is not None
     if model.price is not None:
-        return _given_price(model.price)
+        price = _given_price(model.price)
+        return _discounted(price, model.price.batch_discount) if batched else price
     moment = at if at is not None else datetime.now(tz=timezone.utc)
+    found = _look_up(model, moment, {})
+    price = _listed_price(found.model_price, _source(found, moment))
+    if not batched:
+        return price
+    cheaper = _look_up(model, moment, _BATCH)
+    if cheaper.model_price == found.model_price:
+        return _discounted(price, _BATCH_DISCOUNT)
+    return _listed_price(cheaper.model_price, f"{_source(cheaper, moment)}, for batches")
+
+
+def _look_up(model: OpenAIModel, moment: datetime, context: Mapping[str, str]) -> PriceCalculation:
+    """The table's row of a model. Raises `UnknownPriceError` where it has none that prices tokens alone."""
     if model.base_url is None:
         where: dict[str, Any] = {"provider_id": "openai"}
     else:
         where = {"provider_api_url": model.base_url}
     try:
         found = calc_price(
-            PricedUsage(input_tokens=0, output_tokens=0), model.model, genai_request_timestamp=moment, **where
+            PricedUsage(input_tokens=0, output_tokens=0),
+            model.model,
+            genai_request_timestamp=moment,
+            price_context=context,
+            **where,
         )
     except LookupError:
         raise _unknown(model, "it is not in the table of genai-prices") from None
@@ -118,11 +143,27 @@ def hosted_price(model: OpenAIModel, at: datetime | None = None) -> TokenPrice:
         raise _unknown(model, "genai-prices lists no price per token")
     if listed.requests_kcount is not None:
         raise _unknown(model, "its provider also charges per request, which a price per token leaves out")
-    source = (
-        f"genai-prices {metadata.version('genai-prices')}, {found.provider.id}/{found.model.id}, "
-        f"as of {moment.date().isoformat()}"
+    return found
+
+
+def _source(found: PriceCalculation, moment: datetime) -> str:
+    version = metadata.version("genai-prices")
+    return f"genai-prices {version}, {found.provider.id}/{found.model.id}, as of {moment.date().isoformat()}"
+
+
+def _discounted(price: TokenPrice, discount: Decimal) -> TokenPrice:
+    """The price of a batch's tokens, cached ones included."""
+    left = 1 - discount
+    return TokenPrice(
+        price.input * left,
+        price.cached_input * left,
+        price.output * left,
+        f"{price.source}, less {(100 * discount).normalize():f} % for batches",
+        tuple(
+            PriceTier(tier.above, tier.input * left, tier.cached_input * left, tier.output * left)
+            for tier in price.tiers
+        ),
     )
-    return _listed_price(listed, source)
 
 
 def _given_price(price: Price) -> TokenPrice:

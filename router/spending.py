@@ -48,6 +48,23 @@ class Spending:
             if self._left is not None:
                 self._left += self._reserved[call].pop() - spent
 
+    def hold(self, call: bytes, worst: Decimal, *, sent: bool = False) -> bool:
+        """Reserve unless that was done before; `sent`: also where less is left, for the call is under way."""
+        with self._lock:
+            if self._left is None or self._reserved.get(call):
+                return True
+            if worst > self._left and not sent:
+                return False
+            self._left -= worst
+            self._reserved[call] = [worst]
+            return True
+
+    def release(self, call: bytes, spent: Decimal) -> None:
+        """Put what a call has cost in the place of what is reserved for it, if anything is."""
+        with self._lock:
+            if self._left is not None:
+                self._left += sum(self._reserved.pop(call, ())) - spent
+
     def close(self) -> None:
         """Nothing is open here."""
 

@@ -20,6 +20,7 @@ import yaml
 from pipelines.runner import options_of
 from router.job import (
     Audit,
+    BatchSettings,
     Budget,
     Calibration,
     Gate,
@@ -242,6 +243,7 @@ def keys_described(page: str) -> set[str]:
         ("docs/job-file.md", (Gate, Budget, Limits, Calibration, Pilot, Audit, JournalSettings)),
         ("docs/job-file.md", (RouterSettings,)),
         ("docs/gate.md", (Pilot, Audit)),
+        ("docs/batch.md", (BatchSettings,)),
     ],
 )
 def test_every_key_of_the_job_file_is_described(page: str, sections: tuple[type[BaseModel], ...]) -> None:

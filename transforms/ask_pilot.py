@@ -5,18 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apache_beam as beam
 import fsspec
-from apache_beam.ml.inference.base import RunInference
 
 from router.pilot import Pilot, write_pilot
 from router.records import Work
+from transforms.ask_in_batches import Asked, asking
 from transforms.journal import flush_all
-
-if TYPE_CHECKING:
-    from apache_beam.ml.inference.base import ModelHandler
 
 
 class AskModels(beam.PTransform[Any, Any]):
@@ -25,9 +22,7 @@ class AskModels(beam.PTransform[Any, Any]):
     What went wrong comes out, one failure of each model as the pair of its name and the reason.
     """
 
-    def __init__(
-        self, handlers: Mapping[str, ModelHandler[Work, Work, Any]], asked: Mapping[str, Sequence[Work]]
-    ) -> None:
+    def __init__(self, handlers: Mapping[str, Asked], asked: Mapping[str, Sequence[Work]]) -> None:
         """`asked` holds, for each model, the works that it is asked about."""
         super().__init__()
         self._handlers = handlers
@@ -39,7 +34,7 @@ class AskModels(beam.PTransform[Any, Any]):
             pipeline
             | f"Pilot of {name}" >> beam.Create([dataclasses.replace(work, ask=name) for work in works])
             | f"Spread for {name}" >> beam.Reshuffle()
-            | f"Ask {name}" >> RunInference(self._handlers[name])
+            | f"Ask {name}" >> asking(self._handlers[name])
             | f"Failures of {name}" >> beam.ParDo(FailuresOf())  # type: ignore[no-untyped-call]  # DoFn's own
             for name, works in self._asked.items()
         )

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import RunInference
 
 from router.bias import LabelBias, estimate_bias
 from router.identity import text_key
 from router.records import Answer, Work
+from transforms.ask_in_batches import Asked, asking
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from apache_beam.ml.inference.base import ModelHandler
 
 
 class PilotOutput(NamedTuple):
@@ -31,7 +30,7 @@ class PilotOutput(NamedTuple):
 class AskPilot(beam.PTransform[Any, Any]):
     """Ask the models about the sample drawn for them."""
 
-    def __init__(self, handlers: Mapping[str, ModelHandler[Work, Work, Any]], models: Sequence[str]) -> None:
+    def __init__(self, handlers: Mapping[str, Asked], models: Sequence[str]) -> None:
         """`models` are the local ones, in the order in which they are asked."""
         super().__init__()
         self._handlers = handlers
@@ -41,7 +40,7 @@ class AskPilot(beam.PTransform[Any, Any]):
         """Wire the sample through every model; each answers only what was drawn for it."""
         work = sample | "Spread" >> beam.Reshuffle() | "AskRouted" >> beam.Map(_ask_routed)
         for name in self._models:
-            work = work | f"Ask {name}" >> RunInference(self._handlers[name])
+            work = work | f"Ask {name}" >> asking(self._handlers[name])
         biases = (
             work
             | "Predictions" >> beam.FlatMap(_prediction)

@@ -123,10 +123,11 @@ class Journal:
             return False
         return (place.features and scores.features is None) or (place.embedding and scores.embedding is None)
 
-    def keep(self, task: str, text_key: bytes, answer: Answer) -> Answer:
+    def keep(self, task: str, text_key: bytes, answer: Answer, *, at_once: bool = True) -> Answer:
         """Write an answer down; returns it with what earlier attempts at this text have cost added.
 
-        An attempt that failed and cost nothing is not worth a line. Raises `JournalError`.
+        An attempt that failed and cost nothing is not worth a line. With `at_once=False`, an answer of a
+        hosted model outlives this process but not the machine until `sync`. Raises `JournalError`.
         """
         if answer.failure is not None and answer.usage.usd == 0 and not Entry(text_key, answer).final:
             with self._lock:
@@ -137,9 +138,15 @@ class Journal:
         with self._lock:
             earlier = self._indexes[task].spent(text_key, self._of.model)
             self._take_in(task, self._writers[task].write(line))
-        if self._of.tier == "llm":
+        if self._of.tier == "llm" and at_once:
             self._writers[task].sync()
         return _with_usage(answer, earlier)
+
+    def sync(self) -> None:
+        """Write what is held back, and wait until the disk has all. Raises `JournalError`."""
+        self.flush()
+        for writer in self._writers.values():
+            writer.sync()
 
     def flush(self) -> None:
         """Write what is held back. Raises `JournalError`."""

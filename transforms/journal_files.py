@@ -67,6 +67,8 @@ class AppendedFile:
 
         Needs no lock: several threads may wait at once, and the disk then does their work in one.
         """
+        if self._stream is None:
+            return  # nothing was written
         try:
             os.fsync(self._stream.fileno())
         except OSError as error:

@@ -6,7 +6,6 @@ A call fails in one of three ways: the endpoint is not available (wait, try agai
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import threading
@@ -15,25 +14,25 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from router.breaker import Breaker, Outage, Ticket
-from router.llm_prompt import messages, parse_answer, reminder
-from router.prices import TokenPrice, cost
+from router.llm_prompt import messages, reminder
 from router.records import Failure, Usage
 from transforms import llm_wire
 from transforms.call_pool import CallPool
 from transforms.llm_access import LlmStop, api_key, preflight
 from transforms.llm_network import BrokenTransfer, ErrorStatus, Network
+from transforms.llm_reading import MAX_RAW_CHARACTERS, Reader, without_key
 from transforms.llm_trouble import MAX_WAIT_SECONDS, Trouble, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from router.job import OpenAIModel, Task
+    from router.prices import TokenPrice
 
-__all__ = ["LlmClient", "LlmReply", "LlmStop", "preflight"]
+__all__ = ["MAX_RAW_CHARACTERS", "LlmClient", "LlmReply", "LlmStop", "preflight"]
 
 PAUSE_SECONDS = 30.0
 """How long an endpoint that counts as dead is left alone at first."""
-MAX_RAW_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,9 @@ class LlmClient:
         """
         preflight(model, environ)
         self._model = model
-        self._price = price
         self._sleep, self._clock, self._wall_clock, self._jitter = sleep, clock, wall_clock, jitter
         self._key = api_key(model, environ)
+        self._reader = Reader(price, model.max_output_tokens, self._clean)
         self._lock = threading.Lock()
         self._breaker = Breaker(model.max_failures, PAUSE_SECONDS, clock)
         # OpenAI's own endpoint takes the new name for every model, the old one only for some.
@@ -150,29 +149,13 @@ class LlmClient:
         body = self._deliver(task, chat, tally)
         if isinstance(body, Trouble):
             return _Outcome(failure=body.failure, detail=body.detail, answered=False)
-        completion = llm_wire.read_completion(body)
-        self._bill(completion, chat, tally)
-        content = completion.content
-        labels = None if completion.problem or content is None else parse_answer(task, content)
-        if labels is not None:
-            return _Outcome(labels=labels)
-        return _Outcome(
-            failure=Failure.UNUSABLE,
-            detail=completion.problem or "the answer is not the required JSON with labels from the list",
-            raw=None if content is None else self._clean(content)[:MAX_RAW_CHARACTERS],
-        )
-
-    def _bill(self, completion: llm_wire.Completion, chat: list[dict[str, str]], tally: _Tally) -> None:
-        tokens = completion.tokens
-        if tokens is None:
-            made = llm_wire.estimated_tokens(len(completion.content or ""))
-            tokens = llm_wire.Tokens(
-                input=llm_wire.estimated_tokens(sum(len(message["content"]) for message in chat)),
-                output=min(made, self._model.max_output_tokens),
-            )
-            tally.notes.append("the endpoint did not report its usage: tokens are estimated from characters")
-        usd = cost(self._price, tokens.input, tokens.cached, tokens.output)
-        tally.usage += Usage(tokens.input, tokens.cached, tokens.output, usd=usd)
+        reading = self._reader.read(task, chat, body)
+        tally.usage += reading.usage
+        if reading.note:
+            tally.notes.append(reading.note)
+        if reading.labels is not None:
+            return _Outcome(labels=reading.labels)
+        return _Outcome(failure=Failure.UNUSABLE, detail=reading.detail, raw=reading.raw)
 
     def _deliver(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> bytes | Trouble:
         """Send a question unless the endpoint counts as dead, and let the breaker know what came of it."""
@@ -247,9 +230,4 @@ class LlmClient:
         return True
 
     def _clean(self, text: str) -> str:
-        """Take the key out of foreign text, also as JSON spells it, and what UTF-8 cannot carry."""
-        if self._key is not None:
-            quoted = json.dumps(self._key)[1:-1]
-            for spelling in (quoted.replace("/", "\\/"), quoted, self._key):
-                text = text.replace(spelling, "***")
-        return text.encode("utf-8", "replace").decode("utf-8")
+        return without_key(text, self._key)

@@ -10,7 +10,7 @@ import concurrent.futures
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import httpx2
@@ -20,10 +20,11 @@ from transforms.llm_access import endpoint
 from transforms.llm_wire import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from router.job import OpenAIModel
 
+_Result = TypeVar("_Result")
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """No list of labels is that long, and an endless response must not fill the memory."""
 _CONNECT_SECONDS = 10.0
@@ -102,21 +103,40 @@ class Network:
             concurrent.futures.CancelledError: It was closed while the call was under way.
 
         """
+        return self.call(lambda client: _receive(client, request), self._seconds)
+
+    def call(
+        self, act: Callable[[openai.AsyncOpenAI], Awaitable[_Result]], seconds: float
+    ) -> _Result | ErrorStatus | BrokenTransfer:
+        """Do something with the client, within so many seconds.
+
+        Args:
+            act: What to do; it runs on the loop.
+            seconds: How long it may take in all.
+
+        Returns:
+            What `act` returned, or what happened instead.
+
+        Raises:
+            RuntimeError: The network is closed.
+            concurrent.futures.CancelledError: It was closed while the call was under way.
+
+        """
         # What is handed to a loop that has stopped is never run, and its caller would wait for nothing.
         with self._lock:
             if self._closed:
                 raise RuntimeError("the LLM client is closed")
-            bounded = _receive_in_time(self._openai, request, self._seconds)
+            bounded = _in_time(act, self._openai, seconds)
             call = asyncio.run_coroutine_threadsafe(bounded, self._loop)
         try:
             # The deadline is kept on the loop; the grace is for a loop that is stuck.
-            return call.result(self._seconds + _GRACE_SECONDS)
+            return call.result(seconds + _GRACE_SECONDS)
         except openai.APIStatusError as error:
             said, headers = error_text(error.body), dict(error.response.headers)
             return ErrorStatus(error.status_code, said, error.code, error.param, headers)
         except _DEADLINE_ERRORS:
             call.cancel()
-            return BrokenTransfer(f"no complete answer within {self._seconds:g} s", maybe_billed=True)
+            return BrokenTransfer(f"no complete answer within {seconds:g} s", maybe_billed=True)
         except _TRANSFER_ERRORS as error:
             cause = error.__cause__ or error
             said = " ".join(str(cause).split())
@@ -124,8 +144,10 @@ class Network:
             return BrokenTransfer(f"{type(cause).__name__}: {said}", maybe_billed=sent)
 
 
-async def _receive_in_time(client: openai.AsyncOpenAI, request: Mapping[str, Any], seconds: float) -> bytes:
-    return await asyncio.wait_for(_receive(client, request), seconds)
+async def _in_time(
+    act: Callable[[openai.AsyncOpenAI], Awaitable[_Result]], client: openai.AsyncOpenAI, seconds: float
+) -> _Result:
+    return await asyncio.wait_for(act(client), seconds)
 
 
 async def _receive(client: openai.AsyncOpenAI, request: Mapping[str, Any]) -> bytes:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fake_batch_server import FakeBatchServer
 from tests.fake_llm_server import FakeLlmServer
 from tests.fake_models import FakeScorer
+from tests.pipelines.batch_jobs import batched_models
 from tests.pipelines.jobs import read_written
 from tests.pipelines.test_commands import lines, tekizai
 from tests.pipelines.test_resume import A_CALL, hosted
@@ -226,3 +228,16 @@ def test_rates_of_something_else_are_refused(world: World) -> None:
     assert (missing.exit_code, needless.exit_code) == (2, 2)
     assert "there is no summary.json" in missing.stderr
     assert "--rates belongs to --offline" in needless.stderr
+
+
+def test_a_model_asked_in_batches_is_estimated_and_not_waited_for(world: World) -> None:
+    """The plan submits nothing: a batch may take a day."""
+    write_rows(world)
+    with FakeBatchServer() as server:
+        plan = planned(world.job_file(models=batched_models(world, server)))
+        submitted = len(server.batches)
+
+    assert submitted == 0
+    assert float(plan["ways"]["all_large"]["usd"]["expected"]) > 0
+    assert any("large was not asked in the pilot" in note for note in plan["notes"])
+    assert "large answers in batches, for which its provider has a day" in plan["notes"]

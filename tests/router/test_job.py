@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from router.job import (
+    BatchSettings,
     Budget,
     Example,
     ExampleSource,
@@ -308,3 +309,20 @@ def test_pasted_keys_are_refused_unseen(key: str) -> None:
 
     assert caught.value.errors()[0]["loc"] == ("api_key_env",)
     assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (False, None),
+        (True, BatchSettings()),
+        ({}, BatchSettings()),
+        ({"max_requests": 10, "poll_seconds": 1}, BatchSettings(max_requests=10, poll_seconds=1.0)),
+    ],
+)
+def test_batch_is_a_switch_or_settings(given: object, expected: BatchSettings | None) -> None:
+    """`true` means the provider's own limits; what is written out and read again is the same."""
+    model = OpenAIModel.model_validate({"engine": "openai", "model": "m", "batch": given})
+
+    assert model.batching == expected
+    assert OpenAIModel.model_validate(model.model_dump(mode="json")).batching == expected

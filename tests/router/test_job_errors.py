@@ -179,3 +179,20 @@ def test_value_of_the_environment_is_shown_as_written() -> None:
     assert refused(edited(("threads: 1", "threads: 'a${N}'")), {"N": "b"}) == (
         "job.yaml: models.smollm2.threads: 'a${N}' is not a whole number; give a whole number",
     )
+
+
+@pytest.mark.parametrize(
+    ("batch", "says"),
+    [
+        ("{max_requests: 60000}", "60000 is too large; give 50000 or less"),
+        ("{max_megabytes: 0}", "0 is too small; give more than 0"),
+        ("{poll_second: 3}", "unknown key (value 3); did you mean poll_seconds?"),
+        ("maybe", "'maybe' is neither true nor false; give one of them"),
+    ],
+)
+def test_batch_settings_are_checked(batch: str, says: str) -> None:
+    """A mistake names its place, the value and the fix."""
+    [line] = refused(edited(("model: gpt-5-mini", f"model: gpt-5-mini, batch: {batch}")))
+
+    assert line.startswith("job.yaml: models.big.batch")
+    assert says in line

@@ -29,6 +29,21 @@ def test_a_hosted_price_is_told_for_a_million_tokens_with_source_and_date() -> N
     }
 
 
+def test_a_discount_is_told_with_the_source() -> None:
+    """The date stays a date."""
+    price = TokenPrice(
+        ROUTER_TOKENS,
+        ROUTER_TOKENS,
+        ROUTER_TOKENS,
+        "genai-prices 1, a/b, as of 2026-01-02, less 50 % for batches",
+    )
+
+    note = hosted_note(price)
+
+    assert note["source"] == "genai-prices 1, a/b, less 50 % for batches"
+    assert note["checked"] == "2026-01-02"
+
+
 def test_dearer_prices_of_long_prompts_are_told_too() -> None:
     """A tier is part of the price."""
     tier = PriceTier(200_000, 4 * ROUTER_TOKENS, 2 * ROUTER_TOKENS, 30 * ROUTER_TOKENS)

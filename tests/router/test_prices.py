@@ -23,6 +23,7 @@ from router.prices import (
     local_price,
 )
 
+_GROQ = "https://api.groq.com/openai/v1"
 TABLE = Path(__file__).parents[2] / "configs" / "prices.yaml"
 PRICE = TokenPrice(Decimal("0.000001"), Decimal("0.0000001"), Decimal("0.00001"), "a test")
 
@@ -115,6 +116,65 @@ def test_known_models_are_priced_from_the_table() -> None:
     assert found.source == f"genai-prices {version}, openai/gpt-4o-mini, as of 2026-01-02"
 
 
+@pytest.mark.parametrize(("discount", "left"), [(None, "0.5"), ("0.25", "0.75"), ("0", "1"), ("1", "0")])
+def test_batches_cost_less(discount: str | None, left: str) -> None:
+    """Half of all three prices, or what the job file leaves of them; the source says so."""
+    given: dict[str, Any] = {"input_usd_per_million_tokens": "1", "output_usd_per_million_tokens": "2"}
+    given |= {"cached_input_usd_per_million_tokens": "0.2"}
+    given |= {} if discount is None else {"batch_discount": discount}
+    model = OpenAIModel(engine="openai", model="m", price=Price.model_validate(given), batch=True)
+
+    found = hosted_price(model)
+
+    rates = [rate * 1_000_000 for rate in (found.input, found.cached_input, found.output)]
+    assert rates == [Decimal(left) * Decimal(rate) for rate in ("1", "0.2", "2")]
+    percent = {"0.5": "50", "0.75": "25", "1": "0", "0": "100"}[left]
+    assert found.source == f"the job file, less {percent} % for batches"
+
+
+def test_single_calls_cost_the_full_price() -> None:
+    """Without `batch` a discount changes nothing."""
+    given = Price(
+        input_usd_per_million_tokens=Decimal(1),
+        output_usd_per_million_tokens=Decimal(2),
+        batch_discount=Decimal("0.9"),
+    )
+
+    assert hosted_price(hosted(price=given)).input == Decimal("0.000001")
+
+
+def test_a_listed_price_without_one_for_batches_is_halved() -> None:
+    """Where the table has no price for batches of a model, they cost what OpenAI's documentation says."""
+    at, name, url = datetime(2026, 11, 1, tzinfo=timezone.utc), "llama-3.1-8b-instant", _GROQ
+    single = hosted_price(hosted(name, url), at)
+    batch = hosted_price(OpenAIModel(engine="openai", model=name, base_url=url, batch=True), at)
+
+    assert (batch.input, batch.cached_input, batch.output) == (
+        single.input / 2,
+        single.cached_input / 2,
+        single.output / 2,
+    )
+    assert batch.source == f"{single.source}, less 50 % for batches"
+
+
+def test_a_listed_price_for_batches_is_taken() -> None:
+    """Where genai-prices knows what a provider charges for batches, that counts, tiers included."""
+    at = datetime(2026, 11, 1, tzinfo=timezone.utc)
+    single = hosted_price(hosted("gpt-5.4"), at)
+    batch = hosted_price(OpenAIModel(engine="openai", model="gpt-5.4", batch=True), at)
+
+    version = metadata.version("genai-prices")
+    assert batch.source == f"genai-prices {version}, openai/gpt-5.4, as of 2026-11-01, for batches"
+    assert (batch.input, batch.cached_input, batch.output) == (
+        Decimal("0.00000125"),
+        Decimal("0.00000013"),
+        Decimal("0.0000075"),
+    )
+    assert [(tier.above, tier.input * 2) for tier in batch.tiers] == [
+        (tier.above, tier.input) for tier in single.tiers
+    ]
+
+
 def test_the_provider_is_told_from_the_url() -> None:
     """The same model at another provider is looked up there."""
     found = hosted_price(hosted("openai/gpt-4o-mini", "https://openrouter.ai/api/v1"))
@@ -124,7 +184,7 @@ def test_the_provider_is_told_from_the_url() -> None:
 
 def test_a_price_without_a_cached_one_has_no_discount() -> None:
     """Groq lists no cached price for this model, so cached tokens cost as much as others."""
-    found = hosted_price(hosted("llama-3.1-8b-instant", "https://api.groq.com/openai/v1"))
+    found = hosted_price(hosted("llama-3.1-8b-instant", _GROQ))
 
     assert found.cached_input == found.input > 0
 

@@ -50,3 +50,18 @@ def test_the_worst_case_counts_bytes_as_tokens_and_both_questions() -> None:
 
     assert longer - shorter == Decimal("0.000600")
     assert shorter > 2 * 64 * Decimal("0.000002")
+
+
+def test_a_call_that_is_under_way_is_held_whatever_is_left() -> None:
+    """Its money is spent; what was held before is not held twice, and is released once."""
+    spending = Spending(Decimal("1.00"))
+
+    assert spending.hold(b"a", Decimal("0.90"))
+    assert spending.hold(b"a", Decimal("0.90"))
+    assert not spending.hold(b"b", Decimal("0.20"))
+    assert spending.hold(b"b", Decimal("0.20"), sent=True)
+    spending.release(b"a", Decimal("0.30"))
+    spending.release(b"never held", Decimal("0.10"))
+
+    assert spending.reserve(b"c", Decimal("0.40"))
+    assert not spending.reserve(b"c", Decimal("0.01"))

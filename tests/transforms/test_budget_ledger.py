@@ -96,3 +96,19 @@ def test_the_next_run_begins_with_what_is_left(path: str) -> None:
 
     assert open_ledger(path, Decimal(1), paid) == Decimal("0.30")
     assert open_ledger(path, Decimal(2), paid) == Decimal("1.30")
+
+
+def test_what_an_earlier_run_holds_for_a_batch_is_held_on(path: str) -> None:
+    """The next run takes its reservation over in place of a second one, and releases it once."""
+    assert BudgetLedger(path).hold(b"a", Decimal("0.90"))
+    assert open_ledger(path, Decimal(1), []) == Decimal("0.1")
+    ledger = BudgetLedger(path)
+
+    assert ledger.hold(b"a", Decimal("0.90"))
+    assert not ledger.hold(b"b", Decimal("0.20"))
+    assert ledger.hold(b"b", Decimal("0.20"), sent=True)
+    assert ledger.left() == Decimal("-0.1")
+    ledger.release(b"a", Decimal("0.30"))
+    ledger.release(b"never held", Decimal("0.10"))
+
+    assert ledger.left() == Decimal("0.4")

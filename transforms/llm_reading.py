@@ -1,0 +1,77 @@
+"""What an LLM's completion says about a text, and what it cost: the same for single calls and batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from router.llm_prompt import parse_answer
+from router.prices import TokenPrice, cost
+from router.records import Usage
+from transforms import llm_wire
+
+if TYPE_CHECKING:
+    from router.job import Task
+
+MAX_RAW_CHARACTERS = 4000
+_ESTIMATED = "the endpoint did not report its usage: tokens are estimated from characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A completion, read: labels, or why there are none; what it cost either way."""
+
+    labels: tuple[str, ...] | None
+    usage: Usage
+    """Its seconds are 0: they are the caller's to know."""
+    detail: str = ""
+    """Why it cannot be used; empty beside labels."""
+    raw: str | None = None
+    """The text that cannot be used, at most `MAX_RAW_CHARACTERS`; None beside labels."""
+    note: str = ""
+    """What else is to be known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the completions of a model are read."""
+
+    price: TokenPrice
+    max_output_tokens: int
+    clean: Callable[[str], str]
+    """Takes out of foreign text what must not be kept."""
+
+    def read(self, task: Task, chat: Sequence[Mapping[str, str]], body: bytes) -> Reading:
+        """Read the body of a response of status 200 to a chat, trusting nothing about its shape."""
+        completion = llm_wire.read_completion(body)
+        usage, note = self._bill(completion, chat)
+        content = completion.content
+        labels = None if completion.problem or content is None else parse_answer(task, content)
+        if labels is not None:
+            return Reading(labels, usage, note=note)
+        detail = completion.problem or "the answer is not the required JSON with labels from the list"
+        raw = None if content is None else self.clean(content)[:MAX_RAW_CHARACTERS]
+        return Reading(None, usage, detail, raw, note)
+
+    def _bill(self, completion: llm_wire.Completion, chat: Sequence[Mapping[str, str]]) -> tuple[Usage, str]:
+        tokens, note = completion.tokens, ""
+        if tokens is None:
+            made = llm_wire.estimated_tokens(len(completion.content or ""))
+            tokens = llm_wire.Tokens(
+                input=llm_wire.estimated_tokens(sum(len(message["content"]) for message in chat)),
+                output=min(made, self.max_output_tokens),
+            )
+            note = _ESTIMATED
+        usd = cost(self.price, tokens.input, tokens.cached, tokens.output)
+        return Usage(tokens.input, tokens.cached, tokens.output, usd=usd), note
+
+
+def without_key(text: str, key: str | None) -> str:
+    """Take the key out of foreign text, also as JSON spells it, and what UTF-8 cannot carry."""
+    if key is not None:
+        quoted = json.dumps(key)[1:-1]
+        for spelling in (quoted.replace("/", "\\/"), quoted, key):
+            text = text.replace(spelling, "***")
+    return text.encode("utf-8", "replace").decode("utf-8")
