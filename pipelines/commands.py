@@ -19,9 +19,10 @@ from pipelines.runner import is_local, local_workers, options_of, run_plan, shar
 from pipelines.stopping import ending_at_once
 from router.rules import sorts_tasks
 from transforms.budget_ledger import LedgerError
+from transforms.output_tables import read_output_tables
 from transforms.progress import clear_progress
 from transforms.splits import shown
-from transforms.write_report import write_report
+from transforms.write_report import Outcome, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,7 +183,8 @@ def report_output(output: str, console: Console) -> None:
         for path in sorted(filesystem.glob(f"{folder}/review-*.jsonl"))
         for line in filesystem.cat_file(path).splitlines()
     ]
-    write_report(filesystem, folder, read_summary(output), manifest, review)
+    tables = read_output_tables(filesystem, folder, manifest)
+    write_report(filesystem, folder, Outcome(read_summary(output), manifest, review, tables))
     say(console, f"wrote {output.rstrip('/')}/report.html")
 
 
