@@ -11,7 +11,7 @@ import fsspec
 from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import load_artefact
 from pipelines.console import ProgressLine, print_summary, say
-from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
+from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
 from pipelines.prepare import prepare, start, used_models
@@ -19,10 +19,8 @@ from pipelines.runner import is_local, local_workers, options_of, run_plan, shar
 from pipelines.stopping import ending_at_once
 from router.rules import sorts_tasks
 from transforms.budget_ledger import LedgerError
-from transforms.output_tables import read_output_tables
 from transforms.progress import clear_progress
 from transforms.splits import shown
-from transforms.write_report import Outcome, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -169,23 +167,6 @@ def read_summary(output: str) -> dict[str, Any]:
     filesystem, folder = fsspec.core.url_to_fs(output)
     summary: dict[str, Any] = json.loads(filesystem.cat_file(f"{folder}/summary.json"))
     return summary
-
-
-def report_output(output: str, console: Console) -> None:
-    """Write `report.html` of a finished output anew. Raises `OutputError` where there is no such output."""
-    filesystem, folder = fsspec.core.url_to_fs(output.rstrip("/"))
-    if not filesystem.exists(f"{folder}/summary.json"):
-        raise OutputError(f"{output}: there is no summary.json; give the output folder of a finished job")
-    state = f"{folder}/state/manifest.json"
-    manifest = json.loads(filesystem.cat_file(state)) if filesystem.exists(state) else {}
-    review = [
-        line
-        for path in sorted(filesystem.glob(f"{folder}/review-*.jsonl"))
-        for line in filesystem.cat_file(path).splitlines()
-    ]
-    tables = read_output_tables(filesystem, folder, manifest)
-    write_report(filesystem, folder, Outcome(read_summary(output), manifest, review, tables))
-    say(console, f"wrote {output.rstrip('/')}/report.html")
 
 
 def check_job(job: Job, console: Console) -> None:

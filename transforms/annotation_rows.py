@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 from router.evaluation import list_labels, read_gold, write_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
 _BATCH = 50_000
+_LINES = 5_000
 
 _Schema = dict[str, "pl.DataType | type[pl.DataType]"]
 
@@ -132,8 +133,8 @@ def _gold_of(frame: pl.DataFrame, gold: str | None) -> pl.Expr:
 
 
 def _lines(stream: IO[bytes], gold: str | None) -> Iterator[pl.DataFrame]:
-    while lines := list(itertools.islice(stream, _BATCH)):
-        yield _frame([_picked(_parsed(line), gold) for line in lines])
+    while lines := list(itertools.islice(stream, _LINES)):
+        yield _frame([_parsed(line) for line in lines], gold)
 
 
 def _parsed(line: bytes) -> Mapping[str, Any]:
@@ -145,28 +146,47 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _picked(row: Mapping[str, Any], gold: str | None) -> tuple[object, ...]:
-    annotation, route, usage = row["annotation"], row["route"], row["usage"]
-    return (
-        *(annotation.get(name) for name in _ANNOTATION),
-        *(route.get("model" if name == "chosen" else name) for name in _ROUTE),
-        *(usage.get(name) for name in _USAGE),
-        usage.get("calls", ()),
-        None if gold is None else _as_text(row.get(gold)),
-    )
-
-
 def _as_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return None if value is None else value.encode("utf-8", "replace").decode()
     return json.dumps(value)
 
 
-def _frame(rows: list[tuple[object, ...]]) -> pl.DataFrame:
-    """Rows of JSON: money is text there."""
-    schema = {**_columns(), "usd": pl.String, "calls": pl.List(pl.Struct({**_CALL, "usd": pl.String}))}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return frame.with_columns(pl.col("usd").cast(_USD), pl.col("calls").cast(pl.List(pl.Struct(_CALL))))
+def _frame(rows: list[Mapping[str, Any]], gold: str | None) -> pl.DataFrame:
+    """Rows of JSON, column by column: money is text there."""
+    usages = [row["usage"] for row in rows]
+    calls = [usage.get("calls") or () for usage in usages]
+    columns = [
+        *(pl.Series(name, _each(rows, "annotation", name), kind) for name, kind in _ANNOTATION.items()),
+        *(
+            pl.Series(name, _each(rows, "route", "model" if name == "chosen" else name), kind)
+            for name, kind in _ROUTE.items()
+        ),
+        pl.Series("seconds", [usage.get("seconds") for usage in usages], pl.Float64),
+        pl.Series("usd", [usage.get("usd") for usage in usages], pl.String).cast(_USD),
+        _calls_of_lines(calls),
+        pl.Series("gold", [None if gold is None else _as_text(row.get(gold)) for row in rows], pl.String),
+    ]
+    return pl.DataFrame(columns)
+
+
+def _each(rows: list[Mapping[str, Any]], column: str, name: str) -> list[Any]:
+    return [row[column].get(name) for row in rows]
+
+
+def _calls_of_lines(calls: list[Sequence[Mapping[str, Any]]]) -> pl.Series:
+    """The calls of each row as a list of structs; built flat, which is several times as fast."""
+    flat = [call for of_row in calls for call in of_row]
+    fields = [
+        pl.Series(name, [call.get(name) for call in flat], pl.String if name == "usd" else kind).cast(kind)
+        for name, kind in _CALL.items()
+    ]
+    numbers = pl.Series("row", [number for number, of_row in enumerate(calls) for _ in of_row], pl.Int64)
+    grouped = pl.DataFrame([numbers, pl.DataFrame(fields).to_struct("calls")]).group_by(
+        "row", maintain_order=True
+    )
+    found = pl.DataFrame({"row": pl.Series(range(len(calls)), dtype=pl.Int64)})
+    return found.join(grouped.agg("calls"), on="row", how="left", maintain_order="left")["calls"]
 
 
 def _columns() -> _Schema:
@@ -180,16 +200,15 @@ def _empty() -> pl.DataFrame:
 
 def _judged(frame: pl.DataFrame, multi_label: Collection[str]) -> pl.DataFrame:
     """With the labels that were `said` and those that are `true`, as lists; null where none are known."""
-    several = pl.col("task").is_in(list(multi_label))
-    return frame.with_columns(
-        pl.when(several).then(pl.col("labels")).otherwise(pl.concat_list("label")).alias("said"),
-        pl.when(pl.col("gold").is_null())
-        .then(None)
-        .when(several)
-        .then(pl.col("gold").map_elements(read_gold, pl.List(pl.String)))
-        .otherwise(pl.concat_list("gold"))
-        .alias("true"),
-    )
+    said, true = pl.concat_list("label"), pl.concat_list("gold")
+    if multi_label:
+        several = pl.col("task").is_in(list(multi_label))
+        said = pl.when(several).then(pl.col("labels")).otherwise(said)
+        sets = pl.col("gold").map_elements(read_gold, pl.List(pl.String))
+        true = pl.when(several).then(sets).otherwise(true)
+    # A list of nothing known is not known.
+    true = pl.when(pl.col("gold").is_not_null()).then(true)
+    return frame.with_columns(said.alias("said"), true.alias("true"))
 
 
 def _records(judged: pl.DataFrame) -> pl.DataFrame:
