@@ -144,7 +144,7 @@ def trend(points: Sequence[Mapping[str, Any]], what: str, *, share_of: bool = Fa
     Args:
         points: For each run its `time` (ISO), the `value`, what is `said` of it, whether it stands `out`, and
             where the value has an interval, `low` and `high`.
-        what: The name of the figure.
+        what: The name of the figure, for those who cannot see it; the page shows it above.
         share_of: Whether it is a share, to be shown in percent.
     """
     rows = [
@@ -154,7 +154,10 @@ def trend(points: Sequence[Mapping[str, Any]], what: str, *, share_of: bool = Fa
     ]
     moments = alt.Axis(tickCount=4, labelOverlap=True)
     across = alt.X("x:T", title=None, scale=alt.Scale(type="utc"), axis=moments)
-    up = alt.Y("y:Q", title=what, axis=alt.Axis(format="~p" if share_of else "~g"))
+    top = max((row.get("high", row["y"]) for row in rows), default=0.0)
+    # Where all is nothing, an axis of nothing would say nothing.
+    scale = alt.Scale(zero=True) if top > 0 else alt.Scale(domain=list(_FULL))
+    up = alt.Y("y:Q", title=None, axis=alt.Axis(format="~p" if share_of else "~g"), scale=scale)
     colour = alt.condition("datum.out", alt.value(ALARM), alt.value(BAR))
     layers = [_curve(rows, across, up), _dots(rows, across, up).encode(color=colour)]
     spans = [row for row in rows if "low" in row]

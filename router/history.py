@@ -25,9 +25,11 @@ SPREADS = 3.5
 LEAST_CHANGE = 0.1
 """And by at least this share of the middle one: what hardly varies varies somehow."""
 LEAST_SHIFT = 0.05
-"""Label shares that moved less are taken for the same, however many records there are."""
+"""Confidences and label shares that moved less are taken for the same, however many records there are."""
 SURE = 0.99
 """Level of the interval outside of which an agreement stands out."""
+LEAST_GAP = 0.02
+"""By which it differs at least from the middle one: runs are never quite alike."""
 
 _SPREAD = 1.4826
 """Times the median absolute deviation: the standard deviation, if values are normal."""
@@ -147,13 +149,14 @@ def _drifts(run: Run, first: Run, previous: Run, number: int) -> dict[str, Any]:
 def _drift(before: Run, now: Run) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for task in now.confidence:
-        old = before.confidence.get(task, {}).get("quantiles")
-        new = now.confidence[task].get("quantiles")
-        if old and new:
-            one = compare_confidences(old, new)
+        old, new = before.confidence.get(task), now.confidence[task]
+        if old is not None:
+            one = compare_confidences(old["quantiles"], new["quantiles"], (old["records"], new["records"]))
             found.setdefault(task, {})["confidence"] = {
-                "distance": one.distance, "p_value": one.p_value, "drifted": one.drifted,
-            }  # fmt: skip
+                "distance": one.distance,
+                "p_value": one.p_value,
+                "drifted": one.drifted and one.distance >= LEAST_SHIFT,
+            }
     for task, labels in now.labels.items():
         shift = _label_shift(before.labels.get(task, {}), labels)
         if shift is not None:
@@ -203,19 +206,14 @@ def _is_outlier(number: int, values: Sequence[str | float | None]) -> bool:
 
 
 def _unlike_the_others(number: int, runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Kinds of agreement that are surely not what the other runs have together."""
+    """Kinds of agreement that are surely not what the middle run has."""
     found = []
     for basis, one in runs[number]["agreement"].items():
-        others = [
-            run["agreement"][basis]
-            for at, run in enumerate(runs)
-            if at != number and basis in run["agreement"]
-        ]
-        if len(others) + 1 < FEWEST:
-            continue
-        rate = sum(other["agreed"] for other in others) / sum(other["records"] for other in others)
+        rates = [run["agreement"][basis]["rate"] for run in runs if basis in run["agreement"]]
+        middle = statistics.median(rates)
         sure = share(one["agreed"], one["records"], SURE)
-        if not sure.low <= rate <= sure.high:
+        outside = not sure.low <= middle <= sure.high
+        if len(rates) >= FEWEST and outside and abs(one["rate"] - middle) >= LEAST_GAP:
             found.append(f"agreement ({basis})")
     return found
 

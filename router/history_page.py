@@ -19,9 +19,9 @@ SHOWN_LABELS = 8
 
 _TEMPLATE = "history.html.j2"
 _BASES = {
-    "audit": "agreement of audited answers",
-    "certified": "agreement on certifying rows",
-    "gold": "right by true labels",
+    "audit": "audit agrees",
+    "certified": "certifying rows agree",
+    "gold": "right (true labels)",
 }
 
 
@@ -99,18 +99,24 @@ _FIGURES = (
     _Figure("escalated", lambda run: run["escalated"], "escalated"),
     *(_Figure(name, _agreement(basis), f"agreement ({basis})") for basis, name in _BASES.items()),
     _Figure(
-        "confidences: from the run before", _distance("confidence", "previous"), "confidences", share=False
+        "confidences moved, from the run before",
+        _distance("confidence", "previous"),
+        "confidences",
+        share=False,
     ),
-    _Figure("confidences: from the first run", _distance("confidence", "first"), "\0", share=False),
+    _Figure("confidences moved, from the first run", _distance("confidence", "first"), "\0", share=False),
     _Figure(
-        "label shares: from the run before", _distance("labels", "previous"), "label shares", share=False
+        "label shares moved, from the run before",
+        _distance("labels", "previous"),
+        "label shares",
+        share=False,
     ),
-    _Figure("label shares: from the first run", _distance("labels", "first"), "\0", share=False),
+    _Figure("label shares moved, from the first run", _distance("labels", "first"), "\0", share=False),
     _Figure("dead letters", lambda run: run["dead_lettered"], "share of dead letters"),
 )
 
 
-def _chart(runs: Sequence[Found], figure: _Figure) -> str | None:
+def _chart(runs: Sequence[Found], figure: _Figure) -> dict[str, str] | None:
     """The figure run by run; None where fewer than two runs have it."""
     points = []
     for run in runs:
@@ -130,7 +136,9 @@ def _chart(runs: Sequence[Found], figure: _Figure) -> str | None:
                 **ends,
             }
         )
-    return trend(points, figure.name, share_of=figure.share) if len(points) > 1 else None
+    if len(points) < 2:  # noqa: PLR2004 - a trend needs two
+        return None
+    return {"name": figure.name, "svg": trend(points, figure.name, share_of=figure.share)}
 
 
 def _line(run: Found) -> dict[str, Any]:

@@ -143,7 +143,10 @@ def _usage(figures: dict[str, Any], large: Any) -> pa.StructArray:
     order = np.argsort(rows, kind="stable")
     calls = pa.concat_arrays(
         [
-            _struct(model=pa.array([name] * len(at)), **{key: value.take(at) for key, value in call.items()})
+            _struct(
+                model=pa.array([name] * len(at), pa.string()),
+                **{key: value.take(at) for key, value in call.items()},
+            )
             for (name, call), at in zip(both, (np.arange(size), np.flatnonzero(large)), strict=True)
         ]
     ).take(order)

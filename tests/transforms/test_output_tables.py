@@ -37,18 +37,30 @@ def test_records_by_task_and_language(tmp_path: pathlib.Path, form: str) -> None
 
     assert by["task"] == {
         "mood": {
-            "records": 5, "escalated": 1, "usd": "0.024000000001", "seconds": 3.5,
-            "right": 3, "with_gold": 4,
+            "records": 5,
+            "escalated": 1,
+            "usd": "0.024000000001",
+            "seconds": 3.5,
+            "right": 3,
+            "with_gold": 4,
         },
         "topics": {
-            "records": 2, "escalated": 0, "usd": "0.002000", "seconds": 1.0,
-            "right": 1, "with_gold": 2,
+            "records": 2,
+            "escalated": 0,
+            "usd": "0.002000",
+            "seconds": 1.0,
+            "right": 1,
+            "with_gold": 2,
         },
     }
     assert by["language"] == {
         "en": {
-            "records": 6, "escalated": 1, "usd": "0.025000000001", "seconds": 4.0,
-            "right": 4, "with_gold": 6,
+            "records": 6,
+            "escalated": 1,
+            "usd": "0.025000000001",
+            "seconds": 4.0,
+            "right": 4,
+            "with_gold": 6,
         },
         "ja": {"records": 1, "escalated": 0, "usd": "0.001000", "seconds": 0.5},
     }
@@ -93,12 +105,24 @@ def test_seconds_of_records_and_of_calls(tmp_path: pathlib.Path, form: str) -> N
     assert (found["p50"], found["p95"]) == (0.5, 2.0)
     assert found["by_model"] == {
         "big": {
-            "calls": 1, "input_tokens": 100, "cached_tokens": 0, "output_tokens": 5,
-            "seconds": 1.5, "usd": "0.020000000001", "p50": 1.5, "p95": 1.5,
+            "calls": 1,
+            "input_tokens": 100,
+            "cached_tokens": 0,
+            "output_tokens": 5,
+            "seconds": 1.5,
+            "usd": "0.020000000001",
+            "p50": 1.5,
+            "p95": 1.5,
         },
         "small": {
-            "calls": 6, "input_tokens": 60, "cached_tokens": 36, "output_tokens": 0,
-            "seconds": 3.0, "usd": "0.006000", "p50": 0.5, "p95": 0.5,
+            "calls": 6,
+            "input_tokens": 60,
+            "cached_tokens": 36,
+            "output_tokens": 0,
+            "seconds": 3.0,
+            "usd": "0.006000",
+            "p50": 0.5,
+            "p95": 0.5,
         },
     }
 
