@@ -11,7 +11,7 @@ from router.page import SHOWN_CHARACTERS, cut, render_page
 from router.records import Status
 from router.report_money import basis, planned, saved
 from router.report_quality import known_quality
-from router.report_repeat import repeating
+from router.report_repeat import repeating, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def _asked(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     tasks = [cut(task["name"]) for task in job.get("tasks", ())]
     if not tasks:
         return None
-    return {"tasks": tasks, "path": cut(str(job.get("input", {}).get("path", "")))}
+    return {"tasks": tasks, "path": cut(without_secrets(str(job.get("input", {}).get("path", ""))))}
 
 
 def _models(summary: Mapping[str, Any], tables: Mapping[str, Any] | None) -> list[dict[str, Any]]:

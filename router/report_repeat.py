@@ -25,7 +25,7 @@ def repeating(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     job = manifest.get("job")
     if not job:
         return None
-    text = yaml.safe_dump(_without_secrets(job), sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(without_secrets(job), sort_keys=False, allow_unicode=True, width=100)
     limit = manifest.get("limit")
     command = ["tekizai", "run", JOB_FILE, "--output", "out/again"]
     if limit is not None:
@@ -45,7 +45,7 @@ def _model(name: str, model: Mapping[str, Any], manifest: Mapping[str, Any]) -> 
     source = model.get("source") or model.get("model") or ""
     return {
         "name": cut(name),
-        "source": _HIDDEN if looks_secret(source) else cut(source),
+        "source": cut(without_secrets(source)),
         "sha256": manifest.get("models", {}).get(name, {}).get("sha256"),
     }
 
@@ -56,11 +56,11 @@ def _price(name: str, price: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _without_secrets(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any JSON value
+def without_secrets(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any JSON value
     """The same, without texts that may hold a key or a signed address: reports are passed on."""
     if isinstance(value, dict):
-        return {name: _without_secrets(one, name) for name, one in value.items()}
+        return {name: without_secrets(one, name) for name, one in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(one, key) for one in value]
+        return [without_secrets(one, key) for one in value]
     # Digests look like keys, and are none.
     return _HIDDEN if isinstance(value, str) and key != "sha256" and looks_secret(value) else value
