@@ -98,7 +98,7 @@ def confidence_histogram(counts: Sequence[int], threshold: float | None = None) 
         for number, count in enumerate(counts)
     ]
     across = _axis("x", "confidence", _FULL)
-    up = alt.Y("y:Q", title="answers", axis=alt.Axis(format="~s"), scale=alt.Scale(zero=True, nice=True))
+    up = alt.Y("y:Q", title="answers", axis=alt.Axis(format="~s"), scale=alt.Scale(zero=True, nice=5))
     bars = alt.Chart(_data([{**row, "y2": 0} for row in rows])).mark_rect(color=BAR, x2Offset=-1).encode(
         x=across, x2="x2", y=up, y2="y2", description="said:N"
     )  # fmt: skip

@@ -114,8 +114,8 @@ def test_quality_by_true_labels() -> None:
     assert "Of 400 annotations with a true label, 300 are right: 75.0%" in text
     assert "70.5% to 79.2%" in text
     assert "Of the other 798 it is not known." in text
-    assert "en 200 25.0% $0.100000 75.0% 68.4% to 80.8% 200" in text
-    assert "ja 998 24.9% $0.100000 not known 0" in text
+    assert "en 200 75.0% 68.4% to 80.8% 200 25.0% $0.100000" in text
+    assert "ja 998 not known 0 24.9% $0.100000" in text
     assert "Reliability diagram" in page
     assert "Risk-coverage curve" in page
     assert "Nothing here measures quality" not in text
