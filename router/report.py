@@ -22,7 +22,8 @@ SHOWN_SAMPLES = 20
 _TEMPLATE = "report.html.j2"
 _MEANINGS = {
     Status.KEPT: "the default model's answer stands",
-    Status.ESCALATED: "a small model was below the threshold, and the next model was asked",
+    Status.ESCALATED: "a small model was below the threshold, or the pilot or an audit asked about it: "
+    "the next model's answer stands",
     Status.ROUTED: "a rule chose the model, and its answer stands",
     Status.DUPLICATE: "the text was there before under the same task; its answer was taken over at no cost",
     Status.OVER_BUDGET: "the small model's answer stands, because the money was spent",

@@ -6,7 +6,6 @@ memory: a million records take about 150 MB.
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 50_000
 _LINES = 5_000
+_BYTES = 16 << 20
 
 _Schema = dict[str, "pl.DataType | type[pl.DataType]"]
 
@@ -133,8 +133,17 @@ def _gold_of(frame: pl.DataFrame, gold: str | None) -> pl.Expr:
 
 
 def _lines(stream: IO[bytes], gold: str | None) -> Iterator[pl.DataFrame]:
-    while lines := list(itertools.islice(stream, _LINES)):
-        yield _frame([_parsed(line) for line in lines], gold)
+    rows: list[Mapping[str, Any]] = []
+    size = 0
+    for line in stream:
+        rows.append(_parsed(line))
+        size += len(line)
+        # A line may have ten megabytes, and is several times as large when it is parsed.
+        if len(rows) == _LINES or size >= _BYTES:
+            yield _frame(rows, gold)
+            rows, size = [], 0
+    if rows:
+        yield _frame(rows, gold)
 
 
 def _parsed(line: bytes) -> Mapping[str, Any]:
