@@ -134,14 +134,26 @@ def check(
 
 @app.command()
 def report(
-    output: Annotated[str, typer.Argument(help="The output folder of a finished job.", metavar="OUTPUT")],
+    outputs: Annotated[
+        list[str], typer.Argument(help="The output folders of finished jobs.", metavar="OUTPUT...")
+    ],
+    to: Annotated[
+        str | None, typer.Option(help="Where to write the page about several outputs (history.html).")
+    ] = None,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write report.html of a finished output anew, from its summary and review files."""
+    """Write report.html of a finished output anew; of several outputs, one page that compares the runs."""
     with errors(verbose=verbose):
-        from pipelines.commands import report_output  # noqa: PLC0415 - see `run`
+        from pipelines.report import report_output, report_outputs  # noqa: PLC0415 - polars takes a moment
 
-        report_output(output, Console(stderr=True))
+        console = Console(stderr=True)
+        if len(outputs) == 1 and to is None and not as_json:
+            report_output(outputs[0], console)
+            return
+        found = report_outputs(outputs, to, console, as_json=as_json)
+        if found is not None:
+            typer.echo(found)
 
 
 @app.command()

@@ -25,7 +25,6 @@ from router.rules import sorts_tasks
 from transforms.budget_ledger import LedgerError
 from transforms.progress import clear_progress
 from transforms.splits import shown
-from transforms.write_report import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -227,22 +226,6 @@ def read_summary(output: str) -> dict[str, Any]:
     filesystem, folder = fsspec.core.url_to_fs(output)
     summary: dict[str, Any] = json.loads(filesystem.cat_file(f"{folder}/summary.json"))
     return summary
-
-
-def report_output(output: str, console: Console) -> None:
-    """Write `report.html` of a finished output anew. Raises `OutputError` where there is no such output."""
-    filesystem, folder = fsspec.core.url_to_fs(output.rstrip("/"))
-    if not filesystem.exists(f"{folder}/summary.json"):
-        raise OutputError(f"{output}: there is no summary.json; give the output folder of a finished job")
-    state = f"{folder}/state/manifest.json"
-    manifest = json.loads(filesystem.cat_file(state)) if filesystem.exists(state) else {}
-    review = [
-        line
-        for path in sorted(filesystem.glob(f"{folder}/review-*.jsonl"))
-        for line in filesystem.cat_file(path).splitlines()
-    ]
-    write_report(filesystem, folder, read_summary(output), manifest, review)
-    say(console, f"wrote {output.rstrip('/')}/report.html")
 
 
 def check_job(job: Job, console: Console) -> None:

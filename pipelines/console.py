@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _LOGGER = logging.getLogger(__name__)
+WIDTH = 80
+"""Columns that the table at the end takes at most: terminals have them, and so have mails and tickets."""
 
 
 @dataclass(frozen=True)
@@ -100,23 +102,31 @@ def say(console: Console, line: str) -> None:
     console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
+def printable(name: str) -> str:
+    """A name without what a terminal would obey: escapes and other control characters show as U+FFFD."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name)
+
+
 def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> None:
     """The table at the end: who answered how many, what it cost, what the LLM for everything would have."""
     records, cost = summary["records"], summary["cost_usd"]
     table = Table(title=f"{records['annotated']:,} of {records['read']:,} records annotated")
-    for column in ("model", "answered", "cost, USD"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    table.add_column("model", overflow="fold")
+    for column in ("answered", "cost, USD"):
+        table.add_column(column, justify="right", no_wrap=True)
     models = sorted({*summary["answered_by"], *cost["by_model"]})
     for model in models:
         table.add_row(
-            Text(model), f"{summary['answered_by'].get(model, 0):,}", cost["by_model"].get(model, "0")
+            Text(printable(model)),
+            f"{summary['answered_by'].get(model, 0):,}",
+            cost["by_model"].get(model, "0"),
         )
     table.add_row("all", f"{records['annotated']:,}", cost["total"], style="bold")
     baseline = cost["baseline_all_llm"]
     if baseline is not None:
         estimate = "the large model for every record (estimate)"
         table.add_row(estimate, f"{records['annotated']:,}", baseline, style="dim")
-    console.print(table)
+    console.print(table, width=min(WIDTH, console.width))
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary["status"].items() if count)
     say(console, f"How: {statuses or 'nothing annotated'}.")
     if summary.get("dead_letters"):

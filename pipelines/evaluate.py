@@ -9,13 +9,13 @@ import fsspec
 import polars as pl
 
 from pipelines.errors import OutputError
-from router.evaluation import quality, write_labels
+from router.evaluation import list_labels, quality, read_gold, write_labels
 from router.evaluation_page import render_evaluation
 from transforms.output_files import EVALUATION
 from transforms.splits import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from fsspec import AbstractFileSystem
 
@@ -87,7 +87,7 @@ def _of_task(rows: pl.DataFrame, kind: str) -> dict[str, Any]:
     if multi:
         rows = rows.with_columns(
             pl.col("labels").cast(pl.List(pl.String)).map_elements(write_labels, pl.String).alias("label"),
-            pl.col(_GOLD).map_elements(_as_set, pl.String),
+            pl.col(_GOLD).map_elements(lambda gold: write_labels(read_gold(gold)), pl.String),
         )
     return {
         "kind": kind,
@@ -108,27 +108,6 @@ def _parted(rows: pl.DataFrame, column: str) -> dict[str, pl.DataFrame]:
     """Rows by the value of a column, in the order of the values."""
     parts = {str(value): part for (value,), part in rows.group_by(column, maintain_order=True)}
     return dict(sorted(parts.items()))
-
-
-def _as_set(gold: str) -> str:
-    """True labels as the input has them: a JSON list, or one label."""
-    try:
-        found = json.loads(gold)
-    except ValueError:
-        found = None
-    if isinstance(found, list):
-        return _listed(found)
-    # `true` and `1.0` are no lists: they are labels of that name.
-    return write_labels([found if isinstance(found, str) else gold])
-
-
-def _listed(labels: Iterable[object]) -> str:
-    """A list of true labels, whatever the input has put into it; empty places are none."""
-    return write_labels(
-        one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
-        for one in labels
-        if one is not None
-    )
 
 
 def _job(filesystem: AbstractFileSystem, folder: str, output: str) -> Mapping[str, Any]:
@@ -177,7 +156,7 @@ def _flat(rows: pl.DataFrame, column: str) -> pl.DataFrame:
     fields = {field.name for field in rows.schema["annotation"].fields}  # type: ignore[attr-defined]
     gold = pl.lit(None) if column not in rows.columns else pl.col(column)
     if column in rows.columns and isinstance(rows.schema[column], pl.List):
-        gold = gold.map_elements(_listed, pl.String)
+        gold = gold.map_elements(lambda labels: write_labels(list_labels(labels)), pl.String)
     return rows.select(
         *(
             pl.col("annotation").struct.field(name) if name in fields else pl.lit(None).alias(name)

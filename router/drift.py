@@ -31,10 +31,18 @@ class Drift:
         return self.p_value < LEVEL
 
 
-def compare_confidences(before: npt.ArrayLike, now: npt.ArrayLike) -> Drift:
+def compare_confidences(
+    before: npt.ArrayLike, now: npt.ArrayLike, sizes: tuple[int, int] | None = None
+) -> Drift:
     """Two-sample Kolmogorov-Smirnov test of confidences (Smirnov 1939; p-value by the limit law).
 
-    Raises `ValueError` where either sample is empty.
+    Args:
+        before: The confidences of one sample, or evenly spaced ones of a larger sample.
+        now: Those of the other.
+        sizes: How many each stands for; None: the samples are whole.
+
+    Raises:
+        ValueError: either sample is empty.
     """
     old, new = np.sort(np.asarray(before, np.float64)), np.sort(np.asarray(now, np.float64))
     if not len(old) or not len(new):
@@ -42,5 +50,6 @@ def compare_confidences(before: npt.ArrayLike, now: npt.ArrayLike) -> Drift:
     points = np.concatenate([old, new])
     shares = [np.searchsorted(sample, points, side="right") / len(sample) for sample in (old, new)]
     distance = float(np.abs(shares[0] - shares[1]).max())
-    size = math.sqrt(len(old) * len(new) / (len(old) + len(new)))
+    first, second = sizes or (len(old), len(new))
+    size = math.sqrt(first * second / (first + second))
     return Drift(distance, float(special.kolmogorov(size * distance)))

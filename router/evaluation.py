@@ -193,5 +193,28 @@ def read_labels(written: str) -> list[str]:
     return found
 
 
+def list_labels(labels: Iterable[object]) -> list[str]:
+    """A list of true labels, whatever the input has put into it; empty places are none."""
+    return sorted(
+        {
+            one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+            for one in labels
+            if one is not None
+        }
+    )
+
+
+def read_gold(gold: str) -> list[str]:
+    """True labels of a multi_label task as the input has them: a JSON list, or one label."""
+    try:
+        found = json.loads(gold)
+    except ValueError:
+        found = None
+    if isinstance(found, list):
+        return list_labels(found)
+    # `true` and `1.0` are no lists: they are labels of that name.
+    return [found if isinstance(found, str) else gold]
+
+
 def _labels(answer: str, multi: bool) -> set[str]:  # noqa: FBT001 - the one kind of task or the other
     return set(read_labels(answer)) if multi else {answer}

@@ -1,4 +1,4 @@
-"""The page that shows how good an output is (`evaluation.html`): one file, no scripts, nothing fetched."""
+"""The page that shows how good an output is (`evaluation.html`): one file, nothing fetched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DARKEST = 0.5
 def render_evaluation(found: Mapping[str, Any]) -> str:
     """The page as HTML text.
 
-    Names and labels are foreign: they are escaped, and the page forbids scripts and requests.
+    Names and labels are foreign: they are escaped, and the page forbids requests.
 
     Args:
         found: What `pipelines.evaluate.evaluate_output` returns.

@@ -1,23 +1,29 @@
-"""The page that shows a job's outcome (`report.html`): one file, no scripts, nothing fetched."""
+"""The page that shows a job's outcome (`report.html`): one file, nothing fetched, no script needed."""
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from router.charts import spending_curve
+from router.flow import flow_diagram, sent_to
 from router.page import SHOWN_CHARACTERS, cut, render_page
 from router.records import Status
+from router.report_money import basis, planned, saved
+from router.report_quality import known_quality
+from router.report_repeat import repeating, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SHOWN_SAMPLES = 50
+SHOWN_SAMPLES = 20
 """How many of the rows to review the page shows."""
 
 _TEMPLATE = "report.html.j2"
 _MEANINGS = {
     Status.KEPT: "the default model's answer stands",
-    Status.ESCALATED: "a small model was below the threshold, and the next model was asked",
+    Status.ESCALATED: "a small model was below the threshold, or the pilot or an audit asked about it: "
+    "the next model's answer stands",
     Status.ROUTED: "a rule chose the model, and its answer stands",
     Status.DUPLICATE: "the text was there before under the same task; its answer was taken over at no cost",
     Status.OVER_BUDGET: "the small model's answer stands, because the money was spent",
@@ -26,31 +32,51 @@ _MEANINGS = {
 }
 
 
-def render_report(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> str:
+def render_report(
+    summary: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    *,
+    tables: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Any] | None = None,
+    certifying: Mapping[str, Any] | None = None,
+) -> str:
     """The page as HTML text.
 
-    Names, labels and texts are foreign: they are escaped, and the page forbids scripts and requests.
+    Names, labels and texts are foreign: they are escaped, and the page forbids requests.
 
     Args:
         summary: The contents of `summary.json`, better still what `with_names` makes of them.
         samples: The rows of `review-*.jsonl`, in their order.
+        tables: What `transforms.output_tables` finds in the rows; None where they are not there.
+        manifest: The contents of `state/manifest.json`.
+        certifying: The rows that certified the gate, as the calibration's file has them.
     """
     name = summary.get("name")
+    manifest = manifest or {}
     return render_page(
         _TEMPLATE,
         title=f"{name}: Tekizai report" if name else "Tekizai report",
         summary=summary,
         records=summary["records"],
         cost=summary["cost_usd"],
-        saved=_saved(summary["cost_usd"]["saved_fraction"]),
-        basis=_basis(summary["cost_usd"]),
-        models=_models(summary),
+        asked=_asked(manifest),
+        saved=saved(summary["cost_usd"]["saved_fraction"]),
+        basis=basis(summary["cost_usd"]),
+        plan=planned(summary),
+        models=_models(summary, tables),
+        flow=None if tables is None else flow_diagram(tables["flow"], summary["records"]["dead_lettered"]),
+        ways=[] if tables is None else _ways(tables["flow"], manifest),
+        spending=None if tables is None or not tables["spending"] else spending_curve(tables["spending"]),
+        spending_rows=[] if tables is None else _tenths(tables["spending"]),
+        tables=tables,
         statuses=_statuses(summary["status"]),
+        quality=known_quality(summary, tables, certifying),
         dead_letters=sorted(summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])),
         calibration=[_calibration(entry) for entry in summary.get("calibration", ())],
         samples=[_sample(row) for row in itertools.islice(samples, SHOWN_SAMPLES)],
         offered=len(samples),
         characters=SHOWN_CHARACTERS,
+        repeating=repeating(manifest),
     )
 
 
@@ -62,27 +88,61 @@ def with_names(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[
     return {**summary, "name": job.get("name"), "calibration": calibration}
 
 
-def _saved(fraction: float | None) -> str:
-    if fraction is None:
-        return "not known"
-    return f"{fraction:.0%} saved" if fraction >= 0 else f"{-fraction:.0%} more"
+def _asked(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the job was to find out, and of which texts."""
+    job = manifest.get("job", {})
+    tasks = [cut(task["name"]) for task in job.get("tasks", ())]
+    if not tasks:
+        return None
+    return {"tasks": tasks, "path": cut(without_secrets(str(job.get("input", {}).get("path", ""))))}
 
 
-def _basis(cost: Mapping[str, Any]) -> str:
-    if cost["baseline_all_llm"] is None:
-        return f"There is no estimate: {cost['baseline_basis']}."
-    return (
-        f"{cost['baseline_all_llm']} USD: {cost['baseline_basis']}, times all annotated records. It is an "
-        "estimate: the records that the large model was asked about need not be like the others in length."
+def _models(summary: Mapping[str, Any], tables: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    answered, usd = summary["answered_by"], summary["cost_usd"]["by_model"]
+    took = {} if tables is None else tables["seconds_per_record"]["by_model"]
+    return [
+        {
+            "name": name,
+            "answered": answered.get(name, 0),
+            "usd": usd.get(name, "0.000000"),
+            "took": took.get(name),
+        }
+        for name in sorted({*answered, *usd}, key=lambda name: (-answered.get(name, 0), name))
+    ]
+
+
+def _ways(flow: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rules = manifest.get("job", {}).get("routing", {}).get("rules", ())
+    return [
+        {
+            "sent": sent_to(row["rule"], row["chosen"]),
+            "because": _because(row["rule"], rules),
+            "model": row["model"],
+            "status": row["status"],
+            "records": row["records"],
+        }
+        for row in flow
+    ]
+
+
+def _because(number: int | None, rules: Sequence[Mapping[str, Any]]) -> str:
+    """What a rule asks for, as the job file says it; nothing for the default."""
+    if number is None or number >= len(rules):
+        return ""
+    conditions = rules[number].get("when", {}).items()
+    asked = ((key.replace("_", " "), value) for key, value in conditions if value is not None)
+    return cut(
+        "; ".join(
+            f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+            for key, value in asked
+        )
     )
 
 
-def _models(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    answered, usd = summary["answered_by"], summary["cost_usd"]["by_model"]
-    return [
-        {"name": name, "answered": answered.get(name, 0), "usd": usd.get(name, "0.000000")}
-        for name in sorted({*answered, *usd}, key=lambda name: (-answered.get(name, 0), name))
-    ]
+def _tenths(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Ten points of a curve that has a hundred, for those who read figures."""
+    step = max(1, len(points) // 10)
+    return [(f"{one['records']:,}", one["usd"]) for one in points[step - 1 :: step]]
 
 
 def _statuses(counts: Mapping[str, int]) -> list[dict[str, Any]]:

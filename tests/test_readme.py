@@ -160,6 +160,9 @@ def prepare(command: str, workplace: Path) -> None:
     if command.startswith(("tekizai report", "tekizai evaluate")) and not (output / "summary.json").exists():
         done = shell(shortened("tekizai run my-job.yaml"), workplace)
         assert done.returncode == 0, done.stderr
+    if "out/daily/*" in command and not (workplace / "out" / "daily").exists():
+        done = shell(shortened("tekizai run daily.yaml --set KIND=reviews --set DS=2026-09-01"), workplace)
+        assert done.returncode == 0, done.stderr
     if command.startswith("jq"):
         row = json.dumps({"id": "r-0013", "text": "It burnt one side and left the other white."})
         letter = json.dumps({"id": "r-0013", "reason": "empty_text", "record": row})

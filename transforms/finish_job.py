@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
 import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -17,7 +20,8 @@ from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_files import remove_published
 from transforms.output_rows import output_table
-from transforms.write_report import write_report
+from transforms.output_tables import read_output_tables, summary_tables
+from transforms.write_report import Outcome, write_report
 from transforms.write_review import write_review
 
 if TYPE_CHECKING:
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
     from transforms.write_output import Part
 
 
+_LOGGER = logging.getLogger(__name__)
 _PUBLISHING = "publishing"
+_NUMBERS = re.compile(r"\[\s+(-?[\d.][\d.eE+-]*(?:,\s+-?[\d.][\d.eE+-]*)*)\s+\]")
+"""A list of numbers, each on a line of its own. A string has no line ends in JSON, so it holds none."""
 
 
 class LostRecordsError(RuntimeError):
@@ -87,6 +94,7 @@ def finish_job(
     review = write_review(filesystem, folder, rows, tasks, ending.layout.multi_label)
     seconds = time.time() - ending.started
     summary = summarise(tally, read=read or 0, seconds=seconds, gate=ending.gate, large=ending.large)
+    summary["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     planned = None if ending.plan is None else compared(ending.plan, summary)
     if planned is not None:
         summary["plan"] = planned
@@ -95,15 +103,25 @@ def finish_job(
         for _, reading in sorted(readings.items())
         if not isinstance(reading, NotCalibrated)
     ]
+    tables = read_output_tables(filesystem, folder, ending.manifest)
+    summary |= {} if tables is None else summary_tables(tables)
     manifest = {**ending.manifest, "calibration": summary["calibration"]}
     _write_json(filesystem, f"{folder}/state/manifest.json", manifest)
-    write_report(filesystem, folder, summary, ending.manifest, review)
+    _try_report(filesystem, folder, Outcome(summary, ending.manifest, review, tables))
     # The summary comes last: an output that has one is whole.
     _write_json(filesystem, f"{folder}/summary.json", summary)
     for leftover in ("parts", "progress", _PUBLISHING):
         if filesystem.exists(f"{folder}/state/{leftover}"):
             filesystem.rm(f"{folder}/state/{leftover}", recursive=True)
     return summary
+
+
+def _try_report(filesystem: AbstractFileSystem, folder: str, outcome: Outcome) -> None:
+    try:
+        write_report(filesystem, folder, outcome)
+    # The page is drawn by libraries, in a browser's engine: whatever goes wrong there must not cost the job.
+    except Exception:
+        _LOGGER.exception("report.html could not be written; `tekizai report` tries again")
 
 
 def _finished(filesystem: AbstractFileSystem, folder: str, run: str) -> dict[str, Any] | None:
@@ -168,8 +186,12 @@ def _stated(bias: LabelBias | ModelCalibration, layout: RowFormat) -> dict[str, 
 def _write_json(filesystem: AbstractFileSystem, path: str, value: Mapping[str, Any]) -> None:
     filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
     with filesystem.open(path, "w", encoding="utf-8") as stream:
-        json.dump(value, stream, ensure_ascii=False, indent=1)
-        stream.write("\n")
+        text = json.dumps(value, ensure_ascii=False, indent=1)
+        stream.write(_NUMBERS.sub(_on_one_line, text) + "\n")
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return f"[{' '.join(numbers[1].split())}]"
 
 
 def job_digest(*facts: str) -> str:

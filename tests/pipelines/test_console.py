@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipelines.console import Pauses, ProgressLine, print_summary, progress_text, say
@@ -204,6 +206,73 @@ def test_a_models_name_is_no_markup(name: str) -> None:
 
     [line] = [line for line in text.splitlines() if " 7 " in line]
     assert line.strip("│ ").startswith(f"{name} ")
+
+
+LONG = {
+    "one word": "m" * 300,
+    "words": "a model with a name of many words " * 9,
+    "Japanese": "大規模言語モデル" * 20,
+    "two": "hf://Qwen/Qwen2.5-1.5B-Instruct-GGUF/qwen2.5-1.5b-instruct-q4_k_m.gguf",
+}
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("name", LONG.values(), ids=LONG)
+def test_the_table_fits_80_columns(name: str, width: int) -> None:
+    """A long name is broken, and all of it is there; figures are never cut."""
+    said = io.StringIO()
+    usd = "1234567.123456789012"
+    contents = summary(
+        answered_by={name: 123_456_789},
+        cost_usd={"by_model": {name: usd}, "total": usd, "baseline_all_llm": usd, "saved_fraction": 0.0},
+    )
+
+    print_summary(contents, "out", Console(file=said, width=width))
+
+    table = [line for line in said.getvalue().splitlines() if line.startswith(("┏", "┃", "┡", "│", "└"))]
+    assert {cell_len(line) for line in table} <= set(range(81))
+    assert sum("123,456,789" in line for line in table) == 1
+    assert sum(usd in line for line in table) == 3
+    cells = "".join(line.split("│")[1].strip() for line in table if line.startswith("│"))
+    assert name.replace(" ", "") in cells.replace(" ", "")
+
+
+def test_a_pipe_gets_no_control_codes() -> None:
+    """Where stderr is no terminal, plain text is written, whatever the model is called."""
+    said = io.StringIO()
+
+    print_summary(summary(answered_by={"\x1b[31mred\x07": 7}), "out", Console(file=said, width=80))
+
+    assert all(one.isprintable() or one == "\n" for one in said.getvalue())
+    assert "\N{REPLACEMENT CHARACTER}[31mred" in said.getvalue()
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, too: https://no-color.org. Bold and italic are no colours."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    said = io.StringIO()
+
+    print_summary(summary(answered_by={"small": 7}), "out", Console(file=said, width=80, force_terminal=True))
+
+    codes = [
+        int(code)
+        for found in re.findall(r"\x1b\[([\d;]*)m", said.getvalue())
+        for code in found.split(";")
+        if code
+    ]
+    assert codes
+    assert not [code for code in codes if 30 <= code <= 49 or 90 <= code <= 107]
+
+
+def test_an_ascii_stream_gets_ascii() -> None:
+    """Where the locale has no lines to draw with."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+
+    print_summary(summary(answered_by={"small": 7}), "out", Console(file=stream, width=80))
+
+    stream.flush()
+    assert b"| small" in raw.getvalue()
 
 
 def test_without_an_estimate_nothing_is_said_of_savings() -> None:

@@ -1,4 +1,4 @@
-"""Tests of `pipelines.commands.report_output`."""
+"""Tests of `pipelines.report`: one output."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from pipelines.commands import report_output
 from pipelines.errors import OutputError
+from pipelines.report import report_output
 from tests.router.test_report import SUMMARY, sample
 
 if TYPE_CHECKING:

@@ -79,10 +79,10 @@ def test_parts_have_a_line_and_all_figures() -> None:
 
 
 def test_points_are_where_they_belong() -> None:
-    """The surest two of five are right: .4 kept, none wrong; at 50 + 300 * .4, and on the ground."""
+    """The surest two of five are right: .4 kept, none wrong; at 300 * .4, and on the ground."""
     page = render_evaluation(evaluation())
 
-    assert 'points="170,250 ' in page
+    assert 'd="M120,220L' in page
     assert "threshold 0.900: 40.0% kept, 100.0% of them right" in page
 
 
@@ -159,11 +159,12 @@ def test_hostile_sets_of_labels_are_text() -> None:
 
 
 def test_fetches_and_runs_nothing() -> None:
-    """The page has no scripts, links or images, and forbids them besides."""
+    """The page has no links or images and no script but its own, and forbids them besides."""
     page = render_evaluation(evaluation())
     parsed = Page(page)
 
-    assert {tag for tag, _ in parsed.tags}.isdisjoint({"script", "link", "img", "iframe", "a", "object"})
+    assert {tag for tag, _ in parsed.tags}.isdisjoint({"link", "img", "iframe", "a", "object"})
+    assert page.count("<script") == 1
     names = {name for _, attributes in parsed.tags for name, _ in attributes}
     assert names.isdisjoint({"src", "href", "onclick", "onload", "onerror"})
     assert "url(" not in page
@@ -201,7 +202,7 @@ def test_long_names_are_cut() -> None:
     """A gold column that holds a book must not make the page one."""
     page = render_evaluation(evaluation(tasks={"mood": task(["x"], ["a" * 10_000_000], [0.5])}))
 
-    assert len(page) < 60_000
+    assert len(page) < 80_000
     assert "a" * 200 + "…" in page
 
 

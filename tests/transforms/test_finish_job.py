@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -229,3 +230,45 @@ def test_a_last_stage_that_died_while_it_published_goes_on(
         line for path in sorted(tmp_path.glob("annotations-*")) for line in path.read_text().splitlines()
     ]
     assert [json.loads(line)["id"] for line in lines] == [0, 1, 2, 3]
+
+
+def test_a_page_that_cannot_be_drawn_costs_no_job(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rows and the summary are there, and the log says how to get the page."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("transforms.finish_job.write_report", broken)
+
+    summary = finish_job(None, parts_of(tmp_path), 5, {}, TYPES, ending(tmp_path))
+
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert not (tmp_path / "report.html").exists()
+    [said] = [record for record in caplog.records if record.name == "transforms.finish_job"]
+    assert said.getMessage() == "report.html could not be written; `tekizai report` tries again"
+    assert "no fonts" in str(said.exc_info)
+
+
+def test_the_summary_says_when_the_job_finished(tmp_path: pathlib.Path) -> None:
+    """In UTC, so that runs of all places can be put in order."""
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+
+    summary = finish_job(None, parts_of(tmp_path), 5, {}, TYPES, ending(tmp_path))
+
+    finished = datetime.fromisoformat(summary["finished"])
+    assert before <= finished <= datetime.now(timezone.utc)
+    assert summary["finished"].endswith("+00:00")
+
+
+def test_the_summary_has_the_tables_of_the_rows(tmp_path: pathlib.Path) -> None:
+    """Four records of a job without a gold column."""
+    summary = finish_job(None, parts_of(tmp_path), 5, {}, TYPES, ending(tmp_path))
+
+    assert summary["by"]["language"] == {
+        "en": {"records": 4, "escalated": 0, "usd": "0.002000", "seconds": 2.0}
+    }
+    assert summary["labels"] == {"mood": {"good": {"records": 4}}}
+    assert summary["confidence"]["mood"]["quantiles"] == [0.5, 0.6, 0.7, 0.9]
+    assert "gold" not in summary

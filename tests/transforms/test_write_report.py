@@ -8,7 +8,7 @@ import fsspec
 import orjson
 
 from tests.router.test_report import SUMMARY, sample
-from transforms.write_report import write_report
+from transforms.write_report import Outcome, write_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ def test_writes_the_page(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text("what was there", encoding="utf-8")
 
-    write_report(fsspec.filesystem("file"), str(tmp_path), SUMMARY, {}, [LINE])
+    write_report(fsspec.filesystem("file"), str(tmp_path), Outcome(SUMMARY, {}, [LINE]))
 
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
@@ -31,6 +31,6 @@ def test_writes_the_page(tmp_path: Path) -> None:
 
 def test_names_from_the_manifest(tmp_path: Path) -> None:
     """The manifest's job gives the page its title."""
-    write_report(fsspec.filesystem("file"), str(tmp_path), SUMMARY, {"job": {"name": "reviews"}}, [])
+    write_report(fsspec.filesystem("file"), str(tmp_path), Outcome(SUMMARY, {"job": {"name": "reviews"}}, []))
 
     assert "<title>reviews: Tekizai report</title>" in (tmp_path / "report.html").read_text(encoding="utf-8")
