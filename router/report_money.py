@@ -33,18 +33,12 @@ def basis(cost: Mapping[str, Any]) -> str:
 def planned(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A line for each figure of the job's plan, beside what it came to; none where the job had no plan."""
     plan = summary.get("plan") or {}
-    annotated = summary["records"]["annotated"]
-    escalated = summary["status"].get("escalated", 0) / annotated if annotated else None
-    figures: tuple[tuple[str, str, Show, Any], ...] = (
-        ("Cost", "usd", lambda value: money(str(value)), summary["cost_usd"]["total"]),
-        ("Time", "seconds", duration, summary["seconds"]),
-        ("Escalated", "escalated", percent, escalated),
+    figures: tuple[tuple[str, str, Show], ...] = (
+        ("Cost", "usd", lambda value: money(str(value))),
+        ("Time", "seconds", duration),
+        ("Asked of the large model", "escalated", percent),
     )
-    return [
-        _line(name, plan[key], show, actual)
-        for name, key, show, actual in figures
-        if plan.get(key) and actual is not None
-    ]
+    return [_line(name, plan[key], show, plan["actual"][key]) for name, key, show in figures if plan.get(key)]
 
 
 def _line(name: str, figure: Mapping[str, Any], show: Show, actual: Any) -> dict[str, Any]:  # noqa: ANN401 - a number or money

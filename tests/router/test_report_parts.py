@@ -18,6 +18,7 @@ PLAN = {
     "usd": {"expected": "0.2000", "low": "0.1000", "high": "0.3000"},
     "seconds": {"expected": 60.0, "low": 50.0, "high": 90.0},
     "escalated": {"expected": 0.2, "low": 0.17, "high": 0.25},
+    "actual": {"usd": "0.250000", "seconds": 93.4, "escalated": 0.165},
 }
 
 
@@ -27,7 +28,7 @@ def test_what_was_planned_beside_what_came() -> None:
 
     assert "Cost $0.250000 $0.200000 yes $0.100000 to $0.300000" in text
     assert "Time 1 min 33 s 1 min 0 s no, above 50.0 s to 1 min 30 s" in text
-    assert "Escalated 16.5% 20.0% no, below 17.0% to 25.0%" in text
+    assert "Asked of the large model 16.5% 20.0% no, below 17.0% to 25.0%" in text
     assert "The plan is of 2026-09-01 02:00 UTC." in text
 
 
@@ -46,9 +47,9 @@ def test_without_a_plan_nothing_is_said_of_one(plan: dict[str, Any] | None) -> N
 
 def test_a_plan_of_nothing() -> None:
     """A job that was to cost nothing, and did."""
-    free = {"usd": {"expected": "0", "low": "0", "high": "0"}}
+    free = {"usd": {"expected": "0", "low": "0", "high": "0"}, "actual": {"usd": "0.000000"}}
 
-    [line] = planned(changed(plan=free, cost_usd={"total": "0.000000"}))
+    [line] = planned(changed(plan=free))
 
     assert (line["within"], line["actual_at"]) == (True, "0.00")
 
