@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,9 @@ def clear_output(output: str) -> None:
 def clear_failed(output: str) -> bool:
     """Remove what a run that failed left half done; answers are kept. Returns whether there are any."""
     filesystem, folder = fsspec.core.url_to_fs(output)
-    _clear_passing(filesystem, folder)
+    # A worker that is ending may write there still; the next run removes that.
+    with contextlib.suppress(OSError):
+        _clear_passing(filesystem, folder)
     filesystem.invalidate_cache()
     if filesystem.exists(f"{folder}/state/journal"):
         return True

@@ -208,3 +208,17 @@ def test_object_stores_have_no_folders() -> None:
         assert store.find("/bucket/out") == ["/bucket/out/notes.md", "/bucket/out/state/manifest.json"]
     finally:
         store.rm("/bucket", recursive=True)
+
+
+def test_a_worker_that_still_writes_does_not_silence_the_end(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be removed just then is left to the next run; the user hears that the answers are kept."""
+    fill(tmp_path, "state/parts/a.jsonl", "state/journal/llm-1-a.jsonl")
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr(type(fsspec.filesystem("file")), "rm", busy)
+
+    assert clear_failed(str(tmp_path)) is True
