@@ -102,7 +102,7 @@ def _models(summary: Mapping[str, Any], tables: Mapping[str, Any] | None) -> lis
     took = {} if tables is None else tables["seconds_per_record"]["by_model"]
     return [
         {
-            "name": name,
+            "name": cut(name),
             "answered": answered.get(name, 0),
             "usd": usd.get(name, "0.000000"),
             "took": took.get(name),
@@ -115,9 +115,9 @@ def _ways(flow: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> lis
     rules = manifest.get("job", {}).get("routing", {}).get("rules", ())
     return [
         {
-            "sent": sent_to(row["rule"], row["chosen"]),
+            "sent": cut(sent_to(row["rule"], row["chosen"])),
             "because": _because(row["rule"], rules),
-            "model": row["model"],
+            "model": cut(row["model"]),
             "status": row["status"],
             "records": row["records"],
         }

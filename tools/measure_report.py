@@ -2,8 +2,9 @@
 
     python -m tools.measure_report 1000000
 
-Writes an output of so many records (`tests.big_output`), which ends with the tables and the page; then
-builds the page anew with `tekizai report`, in a process of its own. Prints seconds, peak memory and bytes.
+Writes an output of so many records (`tests.big_output`), which ends with a job's last stage: tables, summary
+and page. Then builds the page anew with `tekizai report`, in a process of its own. Prints seconds, the peak
+memory of both processes, and bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name) / "out"
             write_output(folder, Night(size))
-            sys.stdout.write(json.dumps({"records": size, **build(folder)}) + "\n")
+            last_stage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            figures = {"records": size, "last_stage_peak_mib": last_stage, **build(folder)}
+            sys.stdout.write(json.dumps(figures) + "\n")
     return 0
 
 

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from router.evaluation import list_labels, read_gold, write_labels
+from transforms.output_files import annotation_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ def read_output_rows(
 
 
 def _batches(filesystem: AbstractFileSystem, folder: str, gold: str | None) -> Iterator[pl.DataFrame]:
-    for path in sorted(filesystem.glob(f"{folder}/annotations-*")):
+    for path in annotation_files(filesystem, folder):
         with filesystem.open(path, "rb") as stream:
             yield from (_parquet if path.endswith(".parquet") else _lines)(stream, gold)
 

@@ -25,6 +25,12 @@ def published_files(filesystem: AbstractFileSystem, folder: str) -> list[str]:
     return pages + [path for name, path in names.items() if _PUBLISHED.fullmatch(name)]
 
 
+def annotation_files(filesystem: AbstractFileSystem, folder: str) -> list[str]:
+    """Paths of the annotations that a job has published in a folder, in the order of the input."""
+    names = ((path, path.rpartition("/")[2]) for path in published_files(filesystem, folder))
+    return [path for path, name in names if name.startswith("annotations-")]
+
+
 def remove_published(filesystem: AbstractFileSystem, folder: str) -> None:
     """Remove what a job has published; without its summary, which goes first, the rest is no output."""
     for path in published_files(filesystem, folder):

@@ -12,6 +12,7 @@ from router.evaluation import calibration_error, reliability, risk_coverage, sha
 from router.records import Status
 from router.summary import write_money
 from transforms.annotation_rows import read_output_rows
+from transforms.output_files import annotation_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ def read_output_tables(
         folder: The output folder, as the filesystem names it.
         manifest: Of the job; its job names the gold column and the kinds of the tasks.
     """
-    if not filesystem.glob(f"{folder}/annotations-*"):
+    if not annotation_files(filesystem, folder):
         return None
     job = manifest.get("job", {})
     several = [task["name"] for task in job.get("tasks", ()) if task.get("kind") == "multi_label"]

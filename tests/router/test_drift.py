@@ -44,3 +44,14 @@ def test_nothing_to_compare_is_refused() -> None:
     """It would look like no drift."""
     with pytest.raises(ValueError, match="0 confidences cannot be compared with 1"):
         compare_confidences([], [0.5])
+
+
+def test_a_sample_may_stand_for_more() -> None:
+    """A distance of .5: sqrt(8 * 8 / 16) * .5 = 1, and K(1) = .27; with 800 each it is no chance."""
+    before, now = [0.1, 0.2, 0.8, 0.9], [0.8, 0.9, 0.95, 0.99]
+
+    found = compare_confidences(before, now, (8, 8))
+
+    assert found.distance == 0.5
+    assert found.p_value == pytest.approx(0.27, abs=1e-5)
+    assert compare_confidences(before, now, (800, 800)).drifted
