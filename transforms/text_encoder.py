@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 ENCODER = "data/router/encoder"
 """The shipped one, for `router.assets.asset_path`."""
 
-_BATCH_TOKENS = 512
-_BATCH_TEXTS = 16
+_BATCH_TOKENS = 256
+_BATCH_TEXTS = 8
 """A batch that outgrows the processor's cache is slower than its texts one by one."""
 
 _REMEMBERED = 256
