@@ -67,6 +67,9 @@ def train(  # noqa: PLR0917 - typer passes them by name
         str, typer.Option("--prefix", help='What that encoder wants before a text, like "query: ".')
     ] = "",
     alone: Annotated[bool, typer.Option("--alone", help="Leave out the shipped rows.")] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Train the encoder too (needs PyTorch; takes an hour or less).")
+    ] = False,
     text: TextColumn = "text",
     label: LabelColumn = None,
     as_json: AsJson = False,
@@ -85,7 +88,7 @@ def train(  # noqa: PLR0917 - typer passes them by name
         about = train_head(
             rows,
             head,
-            Training(output, base, encoder, prefix, alone),
+            Training(output, base, encoder, prefix, alone, tune),
             lambda line: console.print(line, highlight=False, soft_wrap=True),
         )
         if as_json:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +26,15 @@ from transforms.read_columns import read_columns
 from transforms.route_records import exported_folder, find_encoder, load_heads
 from transforms.shipped_rows import shipped_rows
 from transforms.splits import InputError
-from transforms.text_encoder import ENCODER, shared_encoder
+from transforms.text_encoder import ENCODER, TextEncoder, read_card, shared_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
+    from router.route_head import RouteHead
     from router.route_training import FittedHead
-    from transforms.text_encoder import TextEncoder
 
 SHIPPED = frozenset({"task", "domain"})
 """Heads for which rows ship with Tekizai."""
@@ -120,6 +121,8 @@ class Training:
     """What that encoder wants before each text."""
     alone: bool = False
     """Whether only the given rows count; else the shipped rows of the same labels count half."""
+    tune: bool = False
+    """Whether the encoder is trained on the rows too; it is then written beside the heads."""
 
     @property
     def others(self) -> str | None:
@@ -136,31 +139,82 @@ def train_head(
 
     Heads of another encoder are fitted anew to the rows that ship with Tekizai; of complexity, for which
     there are none, the prior stands in. `tell` is given a line about what is being done. Raises what
-    `read_labelled`, `fit_route_head` and `export_encoder` raise.
+    `read_labelled`, `fit_route_head`, `export_encoder` and `tune_head` raise.
     """
+    with TemporaryDirectory() as scratch:
+        found = _fitted(rows, head, training, Path(scratch), tell)
+        encoder = TextEncoder(found.folder)
+        others = load_heads(training.others)
+        heads, told = dict(others.heads), dict(others.about)
+        if others.encoder != encoder.card.digest:
+            heads, told = {}, {}
+            for name in SHIPPED.difference(found.heads):
+                tell(f"fitting the head {name} anew, for this encoder")
+                shipped = list(shipped_rows(name))
+                heads[name] = _fit(shipped, [], encoder).head
+                told[name] = {"shipped_rows": len(shipped)}
+        heads |= found.heads
+        told |= found.about
+        training.output.mkdir(parents=True, exist_ok=True)
+        for file, content in write_heads(RouteHeads(encoder.card.digest, heads, told)).items():
+            (training.output / file).write_bytes(content)
+        _copy_encoder(found.folder, training.output / "encoder")
+    return found.about[head]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The heads that were asked for, by name."""
+
+    heads: dict[str, RouteHead]
+    about: dict[str, dict[str, Any]]
+    folder: Path
+    """Where their encoder is."""
+
+
+def _fitted(
+    rows: LabelledTexts, head: str, training: Training, scratch: Path, tell: Callable[[str], None]
+) -> _Fitted:
+    more = [] if training.alone else _more_rows(rows, head)
+    shipped = f" and {len(more):,} shipped ones, which count half (--alone leaves them out)" if more else ""
+    about: dict[str, Any] = {"shipped_rows": len(more)} if more else {}
+    if training.tune:
+        if head not in SHIPPED:
+            raise ValueError(f"--tune: the head {head} looks at the encoder as it is; leave --tune out")
+        tell(f"tuning an encoder on {len(rows.texts):,} texts{shipped}")
+        found = _tuned(rows, more, head, training, scratch, tell)
+        found.about[head] |= about
+        return found
     folder = _encoder(training, tell)
     encoder = shared_encoder(folder)
-    more = [] if training.alone else _more_rows(rows, head)
-    tell(
-        f"reading {len(rows.texts):,} texts with {encoder.card.name}"
-        + f" and {len(more):,} shipped ones, which count half (--alone leaves them out)" * bool(more)
-    )
+    tell(f"reading {len(rows.texts):,} texts with {encoder.card.name}{shipped}")
     fitted = _fit([*zip(rows.texts, rows.labels, strict=True)], more, encoder)
-    about = _worth(fitted, rows) | ({"shipped_rows": len(more)} if more else {})
-    others = load_heads(training.others)
-    heads, told = dict(others.heads), dict(others.about)
-    if others.encoder != encoder.card.digest:
-        heads, told = {}, {}
-        for name in SHIPPED.difference([head]):
-            tell(f"fitting the head {name} anew, for this encoder")
-            shipped = list(shipped_rows(name))
-            heads[name], told[name] = _fit(shipped, [], encoder).head, {"shipped_rows": len(shipped)}
-    heads[head], told[head] = fitted.head, about
-    training.output.mkdir(parents=True, exist_ok=True)
-    for file, content in write_heads(RouteHeads(encoder.card.digest, heads, told)).items():
-        (training.output / file).write_bytes(content)
-    _copy_encoder(folder, training.output / "encoder")
-    return about
+    return _Fitted({head: fitted.head}, {head: _worth(fitted, rows) | about}, folder)
+
+
+def _tuned(  # noqa: PLR0913, PLR0917 - what `_fitted` knows
+    rows: LabelledTexts,
+    more: Sequence[tuple[str, str]],
+    head: str,
+    training: Training,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> _Fitted:
+    """The other heads' shipped rows are learned too: tuned to one thing, an encoder forgets the rest."""
+    from pipelines.router_tuning import tune_heads, tuning_set  # noqa: PLC0415 - asks for PyTorch
+
+    others = sorted(SHIPPED.difference([head]))
+    sets = [tuning_set([*zip(rows.texts, rows.labels, strict=True)], more)]
+    sets += [tuning_set(list(shipped_rows(name)), [], weight=0.5) for name in others]
+    name = training.encoder or read_card(_encoder(training, tell)).name
+    found = tune_heads(sets, name, training.prefix, folder, tell)
+    about: dict[str, dict[str, Any]] = {}
+    for which, one, fitted in zip([head, *others], sets, found, strict=True):
+        judged = LabelledTexts(*([values[at] for at in one.judged] for values in (one.texts, one.labels)))
+        rest = {"rows": len(one.texts), "held_back_rows": len(judged.texts)}
+        about[which] = _worth(fitted, judged) | rest
+    about[head]["rows"] = len(rows.texts)
+    return _Fitted({name: one.head for name, one in zip(about, found, strict=True)}, about, folder)
 
 
 def _more_rows(rows: LabelledTexts, head: str) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ import numpy as np
 from router.text_ends import both_ends
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy.typing as npt
 
     Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -53,6 +55,7 @@ VIEWS = (
     View(0, 80, 3, words=True, weight=1.0),
 )
 """What is asked stands mostly at the beginning of a text, or at its end."""
+_LENGTHS = np.array([view.weight for view in VIEWS])
 
 
 def ngram_counts(text: str) -> Counts:
@@ -62,24 +65,24 @@ def ngram_counts(text: str) -> Counts:
     are read. The hash is the same on every machine.
     """
     plain = " ".join(both_ends(text).lower().split())
-    found = [_view_counts(plain, view, number) for number, view in enumerate(VIEWS)]
-    buckets = np.concatenate([one[0] for one in found])
-    kept, at = np.unique(buckets, return_inverse=True)
-    weights = np.bincount(at, np.concatenate([one[1] for one in found]), len(kept))
-    return kept, weights.astype(np.float32)
-
-
-def _view_counts(plain: str, view: View, salt: int) -> Counts:
-    part = plain
-    if len(plain) > view.first + view.last:
-        part = " ".join(filter(None, (plain[: view.first], plain[len(plain) - view.last :])))
-    units = _words(part) if view.words else _characters(part)
-    runs = [_hashes(units, length, salt) for length in range(1, view.longest + 1) if len(units) >= length]
-    if not runs:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    buckets, counts = np.unique(np.concatenate(runs), return_counts=True)
+    parts = [_words(part) if view.words else _characters(part) for view, part in _parts(plain)]
+    keys = _hashes(parts)
+    # One sort for all views: a bucket of each is a number of its own.
+    keys, counts = np.unique(keys, return_counts=True)
     weights = 1.0 + np.log(counts)
-    return buckets, (weights * (view.weight / np.linalg.norm(weights))).astype(np.float32)
+    views = keys >> BITS
+    lengths = np.sqrt(np.bincount(views, weights * weights, len(VIEWS)))
+    weights *= (_LENGTHS / np.maximum(lengths, 1e-12))[views]
+    kept, at = np.unique(keys & (BUCKETS - 1), return_inverse=True)
+    return kept, np.bincount(at, weights, len(kept)).astype(np.float32)
+
+
+def _parts(plain: str) -> Iterator[tuple[View, str]]:
+    for view in VIEWS:
+        part = plain
+        if len(plain) > view.first + view.last:
+            part = " ".join(filter(None, (plain[: view.first], plain[len(plain) - view.last :])))
+        yield view, part
 
 
 def _characters(part: str) -> npt.NDArray[np.uint64]:
@@ -93,11 +96,32 @@ def _words(part: str) -> npt.NDArray[np.uint64]:
     return np.fromiter(found, np.uint64)
 
 
-def _hashes(units: npt.NDArray[np.uint64], length: int, salt: int) -> npt.NDArray[np.int64]:
-    """The bucket of each run of so many units."""
-    value = np.full(len(units) - length + 1, np.uint64(16 * salt + length))
-    for at in range(length):
-        value = (value ^ units[at : at + len(value)]) * _FACTOR
-        value ^= value >> _HALF
-    found: npt.NDArray[np.int64] = ((value * _MIX) >> _KEPT).astype(np.int64)
-    return found
+def _hashes(parts: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.int64]:
+    """The bucket of each n-gram of the views' parts, over the number of its view.
+
+    All are made at once, those of the longest n-grams first: text by text, numpy's calls cost more than what
+    they do.
+    """
+    found = []
+    offset = 0
+    for number, (view, part) in enumerate(zip(VIEWS, parts, strict=True)):
+        found += [
+            (length, number, offset, len(part) - length + 1)
+            for length in range(1, min(view.longest, len(part)) + 1)
+        ]
+        offset += len(part)
+    if not found:
+        return np.zeros(0, np.int64)
+    runs = np.array(sorted(found, reverse=True), np.int64)
+    lengths, numbers, offsets, counts = runs.T
+    units = np.concatenate(parts)
+    at = np.arange(counts.sum()) + np.repeat(offsets - (np.cumsum(counts) - counts), counts)
+    value = np.repeat((16 * numbers + lengths).astype(np.uint64), counts)
+    for place in range(lengths[0]):
+        reach = counts[lengths > place].sum()
+        part = value[:reach]
+        part ^= units[at[:reach] + place]
+        part *= _FACTOR
+        part ^= part >> _HALF
+    buckets = ((value * _MIX) >> _KEPT).astype(np.int64)
+    return np.asarray(buckets + np.repeat(numbers << BITS, counts), np.int64)

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = ("pipelines", "transforms", "router")
 PICKLERS = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal", "torch"}
 RUNNERS = {"eval", "exec", "compile"}
-EXPORTS = {"transforms/export_encoder.py": ["torch"]}
+EXPORTS = {"transforms/export_encoder.py": ["torch"], "transforms/tune_encoder.py": ["torch"]}
 """What writes a model with PyTorch may import it: it reads safetensors only."""
 UNSAFE = {
     ("torch", "load"),

@@ -24,17 +24,37 @@ if TYPE_CHECKING:
 ENCODER = "data/router/encoder"
 """The shipped one, for `router.assets.asset_path`."""
 
-_BATCH_TOKENS = 512
-_BATCH_TEXTS = 16
+_BATCH_TOKENS = 256
+_BATCH_TEXTS = 8
 """A batch that outgrows the processor's cache is slower than its texts one by one."""
 
 _REMEMBERED = 256
 
 
-class EncoderCard(pydantic.BaseModel):
-    """What an encoder is, in `encoder.json` beside its files."""
+class Reading(pydantic.BaseModel):
+    """Which tokens of a text an encoder reads."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: pydantic.PositiveInt
+    tail_tokens: pydantic.NonNegativeInt = 0
+    """How many of them are the text's last ones, where it has more."""
+    prefix: str = ""
+    """What the encoder wants before each text."""
+
+    def tokens(self, tokenizer: Any, text: str) -> list[int]:  # noqa: ANN401 - see `load_tokenizer`
+        """The tokens of a text."""
+        # A megabyte takes a second to cut up. Half a character, which JSON may hold, is in no encoding.
+        readable = f"{self.prefix}{both_ends(text)}".encode("utf-8", "replace").decode()
+        ids: list[int] = tokenizer.encode(readable).ids
+        if len(ids) <= self.max_tokens:
+            return ids
+        tail = self.tail_tokens
+        return ids[: self.max_tokens - tail] + (ids[-tail:] if tail else [])
+
+
+class EncoderCard(Reading):
+    """What an encoder is, in `encoder.json` beside its files."""
 
     name: str
     licence: str
@@ -42,11 +62,6 @@ class EncoderCard(pydantic.BaseModel):
     model_sha256: str
     tokenizer_sha256: str
     dimensions: pydantic.PositiveInt
-    max_tokens: pydantic.PositiveInt
-    tail_tokens: pydantic.NonNegativeInt = 0
-    """How many of them are the text's last ones, where it has more."""
-    prefix: str = ""
-    """What the encoder wants before each text."""
 
     @property
     def digest(self) -> str:
@@ -63,6 +78,17 @@ def read_card(folder: Path) -> EncoderCard:
 def write_card(folder: Path, card: EncoderCard) -> None:
     """Put a card beside the encoder's files."""
     (folder / "encoder.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - `tokenizers` has stubs for its documented names only
+    """The tokenizer of the encoder in a folder; it neither pads nor cuts."""
+    # The fast half of `transformers`, whose other half takes a second to import and asks for PyTorch.
+    from tokenizers import Tokenizer  # noqa: PLC0415 - a job without an encoder needs none
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 @cache
@@ -101,7 +127,7 @@ class TextEncoder:
                     new.append(at)
                 else:
                     found[at] = known
-            ids = {at: self._tokens(texts[at]) for at in new}
+            ids = {at: self.card.tokens(self._tokenizer, texts[at]) for at in new}
             for batch in _batches(ids):
                 found[batch] = self._vectors([ids[at] for at in batch])
             for at in new:
@@ -115,15 +141,6 @@ class TextEncoder:
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    def _tokens(self, text: str) -> list[int]:
-        # A megabyte takes a second to cut up. Half a character, which JSON may hold, is in no encoding.
-        readable = f"{self.card.prefix}{both_ends(text)}".encode("utf-8", "replace").decode()
-        ids: list[int] = self._tokenizer.encode(readable).ids
-        if len(ids) <= self.card.max_tokens:
-            return ids
-        tail = self.card.tail_tokens
-        return ids[: self.card.max_tokens - tail] + (ids[-tail:] if tail else [])
-
     def _vectors(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         tokens = np.zeros((len(ids), max(map(len, ids))), np.int64)
         mask = np.zeros_like(tokens)
@@ -136,14 +153,8 @@ class TextEncoder:
         return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)))
 
     @cached_property
-    def _tokenizer(self) -> Any:  # noqa: ANN401 - `tokenizers` has stubs for its documented names only
-        # The fast half of `transformers`, whose other half takes a second to import and asks for PyTorch.
-        from tokenizers import Tokenizer  # noqa: PLC0415 - a job without an encoder needs none
-
-        tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return tokenizer
+    def _tokenizer(self) -> Any:  # noqa: ANN401 - see `load_tokenizer`
+        return load_tokenizer(self._folder)
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - ONNX Runtime has no types

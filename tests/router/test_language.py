@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from router.language import identify_language
@@ -56,6 +58,30 @@ def test_line_breaks_are_white_space() -> None:
 def test_short_texts_posts_and_scripts(text: str, language: str) -> None:
     """A script may tell the language alone; names of users and addresses tell nothing."""
     assert identify_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("将以下短句翻译成中文：She is running in the park. He is playing soccer with his friends.", "zh"),
+        ("次の文を日本語に訳してください: The battery died after two days and nobody answers.", "ja"),
+        ("Переведи на русский: the battery died after two days and nobody answers my mails", "ru"),
+        ("BTS 방탄소년단 is the band that I have been listening to for all of the summer", "en"),
+        ("Please translate this into Chinese for me: 电池两天后就坏了", "en"),
+    ],
+)
+def test_a_request_is_in_the_language_that_it_begins_in(text: str, language: str) -> None:
+    """What it quotes may be longer."""
+    assert identify_language(text) == language
+
+
+def test_arabic_in_presentation_forms_is_arabic() -> None:
+    """Some programs write each letter as it looks at its place."""
+    plain = "هذا منتج جيد جدا"
+    forms = "\ufeeb\ufeac\ufe8d \ufee3\ufee8\ufe98\ufe9e \ufe9f\ufef4\ufeaa \ufe9f\ufeaa\ufe8d"
+
+    assert unicodedata.normalize("NFKC", forms) == plain
+    assert identify_language(plain) == identify_language(forms) == "ar"
 
 
 def test_romanised_text_is_taken_for_the_letters_language_or_left_open() -> None:
