@@ -64,11 +64,7 @@ def render_report(
         basis=basis(summary["cost_usd"]),
         plan=planned(summary),
         models=_models(summary, tables),
-        flow=None if tables is None else flow_diagram(tables["flow"], summary["records"]["dead_lettered"]),
-        ways=[] if tables is None else _ways(tables["flow"], manifest),
-        spending=None if tables is None or not tables["spending"] else spending_curve(tables["spending"]),
-        spending_rows=[] if tables is None else _tenths(tables["spending"]),
-        tables=tables,
+        **_of_tables(tables, summary["records"]["dead_lettered"], manifest),
         statuses=_statuses(summary["status"]),
         quality=known_quality(summary, tables, certifying),
         dead_letters=sorted(summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])),
@@ -137,6 +133,20 @@ def _because(number: int | None, rules: Sequence[Mapping[str, Any]]) -> str:
             for key, value in asked
         )
     )
+
+
+def _of_tables(tables: Mapping[str, Any] | None, refused: int, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the rows can tell; nothing where they are not there."""
+    if tables is None:
+        return {"tables": None, "flow": None, "ways": [], "spending": None, "spending_rows": []}
+    spending = tables["spending"]
+    return {
+        "tables": tables,
+        "flow": flow_diagram(tables["flow"], refused),
+        "ways": _ways(tables["flow"], manifest),
+        "spending": spending_curve(spending) if spending else None,
+        "spending_rows": _tenths(spending),
+    }
 
 
 def _tenths(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -92,17 +92,7 @@ def finish_job(
     rows = (row for part in parts for row in part.review)
     tasks = ending.manifest.get("job", {}).get("tasks", ())
     review = write_review(filesystem, folder, rows, tasks, ending.layout.multi_label)
-    seconds = time.time() - ending.started
-    summary = summarise(tally, read=read or 0, seconds=seconds, gate=ending.gate, large=ending.large)
-    summary["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    planned = None if ending.plan is None else compared(ending.plan, summary)
-    if planned is not None:
-        summary["plan"] = planned
-    summary["calibration"] = [
-        _stated(reading, ending.layout)
-        for _, reading in sorted(readings.items())
-        if not isinstance(reading, NotCalibrated)
-    ]
+    summary = _summary(tally, read or 0, readings, ending)
     tables = read_output_tables(filesystem, folder, ending.manifest)
     summary |= {} if tables is None else summary_tables(tables)
     manifest = {**ending.manifest, "calibration": summary["calibration"]}
@@ -113,6 +103,21 @@ def finish_job(
     for leftover in ("parts", "progress", _PUBLISHING):
         if filesystem.exists(f"{folder}/state/{leftover}"):
             filesystem.rm(f"{folder}/state/{leftover}", recursive=True)
+    return summary
+
+
+def _summary(tally: Tally, read: int, readings: Readings, ending: Ending) -> dict[str, Any]:
+    seconds = time.time() - ending.started
+    summary = summarise(tally, read=read, seconds=seconds, gate=ending.gate, large=ending.large)
+    summary["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    planned = None if ending.plan is None else compared(ending.plan, summary)
+    if planned is not None:
+        summary["plan"] = planned
+    summary["calibration"] = [
+        _stated(reading, ending.layout)
+        for _, reading in sorted(readings.items())
+        if not isinstance(reading, NotCalibrated)
+    ]
     return summary
 
 
