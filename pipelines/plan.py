@@ -213,7 +213,8 @@ def _forecast(
     ]
     notes += [f"{name} answers in batches, for which its provider has a day" for name in _in_batches(plan)]
     asked = Counter(name for name, _ in pilot.answers)
-    return Planned(census, tuple(seen.works), forecast(found, work, pace), asked, tuple(notes))
+    told = forecast(found, work, pace)
+    return Planned(census, tuple(seen.works), told, asked, tuple(notes), pace=pace)
 
 
 def _hosted(plan: Plan) -> dict[str, OpenAIModel]:

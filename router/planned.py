@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from router.evaluation import share
-from router.forecast import Interval
+from router.forecast import Interval, Pace
 from router.summary import write_money
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Planned:
     agreement: Agreement = field(default_factory=lambda: Agreement(None, None))
     settled: int | None = None
     """Records that a calibration asks the large model about in any case."""
+    pace: Pace | None = None
+    """How fast the machine is, apart from the models; None where that was not measured."""
 
 
 def plan_value(job: Job, planned: Planned, *, made: datetime) -> dict[str, Any]:
@@ -72,6 +74,12 @@ def plan_value(job: Job, planned: Planned, *, made: datetime) -> dict[str, Any]:
         "large": large,
         "notes": list(planned.notes),
     }
+    if planned.pace is not None:
+        value["pace"] = {
+            "workers": planned.pace.workers,
+            "start_seconds": round(planned.pace.start_seconds, 3),
+            "record_seconds": round(planned.pace.record_seconds, 6),
+        }
     if found is not None:
         value["ways"] = {name: _way(found.ways[name]) for name in WAYS if name in found.ways}
         value["asked"] = {name: _interval(one) for name, one in found.asked.items()}
