@@ -172,6 +172,14 @@ def test_quality_by_the_certifying_rows() -> None:
     assert "Nothing here measures quality" not in text
 
 
+def test_a_confidence_in_agreement_is_not_one_in_truth() -> None:
+    """Where the oracle is a model, the chart against true labels says what its gap may mean."""
+    text = Page(render_report(certified(), [], tables=tables(gold=GOLD))).text
+
+    assert "either it is too high, or the large model is wrong too" in text
+    assert "too sure of themselves" not in text
+
+
 def test_cost_and_time_of_models() -> None:
     """Calls, middle and 95th second, and tokens; the last line is of records."""
     text = Page(render_report(SUMMARY, [], tables=tables())).text
