@@ -12,6 +12,7 @@ from tests.fake_batch_server import FakeBatchServer
 from tests.fake_llm_server import FakeLlmServer
 from tests.fake_models import FakeScorer
 from tests.pipelines.batch_jobs import batched_models
+from tests.pipelines.gate_rows import target_job
 from tests.pipelines.jobs import read_written
 from tests.pipelines.test_commands import lines, tekizai
 from tests.pipelines.test_resume import A_CALL, hosted
@@ -241,3 +242,20 @@ def test_a_model_asked_in_batches_is_estimated_and_not_waited_for(world: World) 
     assert float(plan["ways"]["all_large"]["usd"]["expected"]) > 0
     assert any("large was not asked in the pilot" in note for note in plan["notes"])
     assert "large answers in batches, for which its provider has a day" in plan["notes"]
+
+
+@pytest.mark.parametrize("command", ["plan", "calibrate"])
+def test_a_changed_job_runs_after_it_was_looked_at(world: World, command: str) -> None:
+    """The finished output is that of the job before it changed: neither plan nor calibration makes it this one's."""
+    write_rows(world, 30)
+    with FakeLlmServer() as server:
+        changes: dict[str, Any] = {"models": hosted(world, server)}
+        if command == "calibrate":
+            changes |= target_job()
+        job = world.job_file(**changes)
+        assert tekizai("run", job).exit_code == 0
+        write_rows(world, 36)
+        assert tekizai(command, job).exit_code == 0
+        assert tekizai("run", job).exit_code == 0
+
+    assert len(read_written(world.output).annotations) == 36
