@@ -246,7 +246,7 @@ def test_a_model_asked_in_batches_is_estimated_and_not_waited_for(world: World) 
 
 @pytest.mark.parametrize("command", ["plan", "calibrate"])
 def test_a_changed_job_runs_after_it_was_looked_at(world: World, command: str) -> None:
-    """The finished output is that of the job before it changed: neither plan nor calibration makes it this one's."""
+    """The finished output is that of the job before it changed, whoever has looked at it since."""
     write_rows(world, 30)
     with FakeLlmServer() as server:
         changes: dict[str, Any] = {"models": hosted(world, server)}
