@@ -7,7 +7,8 @@ split, in a random order, are planned and run by the command, as a user would. E
 records new ids, so that the plan draws another pilot, and starts with a copy of the first run's journal, so
 that no model has to answer twice; its time says nothing. The large model is a server on loopback that gives
 the true label after --latency seconds and bills a token for four characters, or with --large an endpoint.
-With --target the gate is certified; --calibrated plans after `tekizai calibrate`.
+With --target the gate is certified; --calibrated plans after `tekizai calibrate`. --folder keeps the
+outputs, and goes on with them later.
 """
 
 from __future__ import annotations
@@ -146,6 +147,13 @@ def once(job: pathlib.Path, output: pathlib.Path, *, calibrated: bool, options: 
     return Outcome(plan, summary, time.monotonic() - started)
 
 
+def earlier(output: pathlib.Path) -> Outcome:
+    """What was planned and run before."""
+    plan = json.loads((output / "state" / "plan.json").read_text(encoding="utf-8"))
+    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    return Outcome(plan, summary, float(summary["seconds"]))
+
+
 def repeated(arguments: argparse.Namespace, folder: pathlib.Path) -> list[Outcome]:
     """The first plan and run, and those with other ids, which find its answers in their journals."""
     data = pl.read_parquet(arguments.data / f"{arguments.dataset}.parquet")
@@ -161,6 +169,9 @@ def repeated(arguments: argparse.Namespace, folder: pathlib.Path) -> list[Outcom
             texts = rows.select(pl.Series("id", ids), "text")
             texts.write_parquet(folder / "in.parquet", row_group_size=256)
             output = folder / f"out-{number}"
+            if (output / "summary.json").exists():
+                found.append(earlier(output))
+                continue
             if number:
                 shutil.copytree(folder / "out-0" / "state" / "journal", output / "state" / "journal")
                 shutil.copy(folder / "out-0" / "state" / "manifest.json", output / "state")
@@ -188,9 +199,12 @@ def main() -> int:
     parser.add_argument("--large", help="base URL of an endpoint in place of the loopback server")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=pathlib.Path, help="where outputs are kept")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        found = repeated(arguments, pathlib.Path(name))
+        folder = pathlib.Path(name) if arguments.folder is None else arguments.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        found = repeated(arguments, folder)
     first = found[0]
     off = [abs(one.usd - 1.0) for one in found]
     told = {
