@@ -15,7 +15,7 @@ from pipelines.calibrate import Calibrator
 from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import find_stored
 from pipelines.pilot_run import PilotRun
-from pipelines.plan_estimates import estimated_calls, most_cost, record_seconds
+from pipelines.plan_estimates import estimated_calls, most_cost, record_seconds, time_to_begin
 from pipelines.plan_pilot import (
     LARGE_CALLS,
     MOST,
@@ -28,12 +28,13 @@ from pipelines.plan_pilot import (
     spare_answers,
 )
 from router.forecast import Observed, Pace, Workload, forecast
+from router.forecast_lines import without_cold_starts
 from router.job import OpenAIModel
 from router.pilot_size import KeptShare, foresee_kept
 from router.planned import Agreement, Planned, plan_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -53,7 +54,10 @@ class _Planning:
     options: PipelineOptions
     tell: Callable[[str], None]
     draw: PlanDraw
+    begin_seconds: float
+    """What it takes to begin any pipeline: the run begins one, the plan several."""
     read_seconds: float
+    """What it took to read the input, the beginning included."""
 
     @property
     def small(self) -> str:
@@ -75,9 +79,10 @@ def make_plan(
 
     Raises `JobFailedError` where a pilot cannot be answered.
     """
+    begin = time_to_begin(options)
     started = time.monotonic()
     draw = draw_plan(PilotRun(plan, options), max(MOST, size or 0))
-    planning = _Planning(plan, options, tell, draw, time.monotonic() - started)
+    planning = _Planning(plan, options, tell, draw, begin, time.monotonic() - started)
     found = _nothing(planning) if not draw.pilot.works else _planned(planning, size)
     value = plan_value(plan.job, found, made=datetime.now(tz=timezone.utc))
     value["job_digest"] = plan.ending.manifest["job_digest"]
@@ -196,14 +201,14 @@ def _forecast(
         if name not in found.answered
     ]
     guessed = {name: estimated_calls(plan, name, seen.works) for name in missing}
-    found = replace(found, answered={**found.answered, **guessed})
+    found = replace(found, answered=_warm(plan, {**found.answered, **guessed}))
     budget = None if job.budget is None else float(job.budget.max_usd)
     work = Workload(census.answered, census.mean_bytes, planning.small, job.routing.escalate_to, budget)
     if spare is not None:
         work = replace(work, spare=spare)
     pace = Pace(
         plan.opening.workers,
-        planning.read_seconds + pilot.idle_seconds,
+        planning.read_seconds + max(0.0, pilot.idle_seconds - planning.begin_seconds),
         record_seconds(plan, seen.works),
         {name: one.concurrency for name, one in _hosted(plan).items()},
     )
@@ -215,6 +220,17 @@ def _forecast(
     asked = Counter(name for name, _ in pilot.answers)
     told = forecast(found, work, pace)
     return Planned(census, tuple(seen.works), told, asked, tuple(notes), pace=pace)
+
+
+def _warm(plan: Plan, answered: Mapping[str, Answered]) -> dict[str, Answered]:
+    """The answers, without the first calls of a hosted model that was cold."""
+    found = dict(answered)
+    for name, model in _hosted(plan).items():
+        if name in found:
+            connections = model.concurrency * plan.opening.workers
+            seconds = without_cold_starts(found[name].seconds, connections)
+            found[name] = replace(found[name], seconds=seconds)
+    return found
 
 
 def _hosted(plan: Plan) -> dict[str, OpenAIModel]:

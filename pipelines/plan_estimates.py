@@ -7,6 +7,9 @@ import time
 from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING
 
+import apache_beam as beam
+
+from pipelines.runner import is_local, run_pipeline
 from router.forecast import Answered
 from router.job import OpenAIModel
 from router.llm_prompt import answer_schema, messages
@@ -19,6 +22,8 @@ from transforms.route_records import BATCH, load_router
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.annotate import Plan
     from router.records import Work
@@ -61,6 +66,15 @@ def most_cost(plan: Plan, name: str, works: Sequence[Work]) -> Decimal | None:
         ),
         Decimal(0),
     ).quantize(_SHOWN, rounding=ROUND_UP)
+
+
+def time_to_begin(options: PipelineOptions) -> float:
+    """Seconds that a pipeline takes that does nothing; 0 on other runners than the local one."""
+    if not is_local(options):
+        return 0.0
+    started = time.perf_counter()
+    run_pipeline(lambda pipeline: pipeline | "Nothing" >> beam.Create([None]) | beam.Reshuffle(), options)
+    return time.perf_counter() - started
 
 
 def record_seconds(plan: Plan, works: Sequence[Work]) -> float:

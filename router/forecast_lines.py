@@ -92,3 +92,21 @@ def occupancy(seconds: Sequence[float], concurrency: int) -> float:
         return 1.0
     groups = np.random.default_rng(_SEED).choice(np.asarray(seconds), (_GROUPS, concurrency))
     return float(groups.max(axis=1).mean()) / concurrency / mean
+
+
+_COLD = 3.0
+"""How many times the median a call takes that is taken for a cold server's first one."""
+
+
+def without_cold_starts(seconds: Sequence[float], connections: int) -> tuple[float, ...]:
+    """Times of calls, those of a server that was still cold replaced by the median.
+
+    At most one call for each connection can be the first one, so no more of the slowest are looked at: slow
+    calls that keep coming are the endpoint's own and stay.
+    """
+    if not seconds:
+        return ()
+    median = float(np.median(np.asarray(seconds, np.float64)))
+    slowest = sorted(range(len(seconds)), key=lambda at: -seconds[at])[:connections]
+    cold = {at for at in slowest if seconds[at] > _COLD * median}
+    return tuple(median if at in cold else value for at, value in enumerate(seconds))

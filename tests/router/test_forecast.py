@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from router.forecast import Answered, Observed, Pace, Workload, forecast
-from router.forecast_lines import fit_line, occupancy
+from router.forecast_lines import fit_line, occupancy, without_cold_starts
 
 SMALL = Answered((0.001,) * 100, (0.1,) * 100, (50,) * 100, 100)
 LARGE = Answered((0.02,) * 20, (0.5,) * 20, (50,) * 20, 20)
@@ -121,3 +121,11 @@ def test_a_worker_waits_for_the_slowest_of_its_calls() -> None:
     queue = tuple(float(place) for place in range(1, 9)) * 10
     assert occupancy(queue, 8) * np.mean(queue) == pytest.approx(1.0, rel=0.1)
     assert occupancy((0.5,), 1) == 1.0
+
+
+def test_the_first_calls_of_a_cold_server_say_nothing_of_the_others() -> None:
+    """Two connections: two calls over three times the median are taken for first ones, a third one is not."""
+    assert without_cold_starts((10.0, 1.0, 11.0, 1.0, 1.2), 2) == (1.2, 1.0, 1.2, 1.0, 1.2)
+    assert without_cold_starts((10.0, 1.0, 11.0, 1.0, 1.0, 12.0, 1.0), 2)[0] == 10.0
+    assert without_cold_starts((2.9, 1.0, 1.0), 1) == (2.9, 1.0, 1.0)
+    assert without_cold_starts((), 2) == ()
