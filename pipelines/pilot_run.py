@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -17,6 +17,7 @@ from pipelines.runner import run_pipeline
 from router.identity import text_key
 from router.pilot import Pilot, read_pilot
 from transforms.ask_pilot import AskModels, save_failures, save_pilot
+from transforms.batch_times import BatchTimes, batch_times
 from transforms.index_records import IndexRecords, Sampling
 from transforms.journal import Journal, JournalOf
 from transforms.read_corrections import read_corrections
@@ -40,6 +41,8 @@ class PilotRun:
 
     plan: Plan
     options: PipelineOptions
+    waits: dict[str, BatchTimes] = field(default_factory=dict)
+    """How long the last pipeline waited for each model that it asked in batches of concurrent calls."""
 
     def draw(self, size: int, *, gold_only: bool) -> Pilot:
         """Draw `size` records uniformly over the whole input, fewer where it has fewer.
@@ -107,7 +110,11 @@ class PilotRun:
             start = pipeline | "Start" >> beam.Create([None])
             _ = start | "Save" >> beam.Map(save_failures, pvalue.AsList(failures), self._failures)
 
-        run_pipeline(build, self.options)
+        result = run_pipeline(build, self.options)
+        for name in missing:
+            times = batch_times(result, models.handlers[name])
+            if times is not None:
+                self.waits[name] = times
         return found | _find(missing, models.journals)[0]
 
     def failure_of(self, model: str) -> str:

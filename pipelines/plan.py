@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+import numpy as np
 
 from pipelines.calibrate import Calibrator
 from pipelines.calibrated import calibrated_plan, reused_plan
@@ -117,7 +118,7 @@ def _from_pilot(planning: _Planning, size: int | None) -> Planned:
     for name, works in seen.to_large(plan.small_models).items():
         if name in _in_batches(plan):
             continue
-        asked = works[:LARGE_CALLS]
+        asked = works[: _full_batches(plan, name)]
         most = "" if (usd := most_cost(plan, name, asked)) is None else f", for ${usd} at most"
         planning.tell(f"pilot: {name} is asked about {len(asked)} of {len(works)} records{most}")
         pilot.ask_large(asked, name)
@@ -211,6 +212,7 @@ def _forecast(
         planning.read_seconds + max(0.0, pilot.idle_seconds - planning.begin_seconds),
         record_seconds(plan, seen.works),
         {name: one.concurrency for name, one in _hosted(plan).items()},
+        _occupied(plan, pilot, found),
     )
     notes = [
         f"{name} was not asked in the pilot: its cost is estimated from the texts' length, its time unknown"
@@ -233,12 +235,30 @@ def _warm(plan: Plan, answered: Mapping[str, Answered]) -> dict[str, Answered]:
     return found
 
 
+def _occupied(plan: Plan, pilot: PlanPilot, found: Observed) -> dict[str, float]:
+    """What part of a call's time a worker waited for it, by hosted model that the pilot asked just now."""
+    models, waits = _hosted(plan), pilot.run.waits
+    by_record = {name: one.by_record(models[name].concurrency) for name, one in waits.items()}
+    mean = {name: float(np.mean(found.answered[name].seconds)) for name in waits if name in found.answered}
+    return {name: by_record[name] / seconds for name, seconds in mean.items() if seconds > 0.0}
+
+
 def _hosted(plan: Plan) -> dict[str, OpenAIModel]:
     return {
         name: model
         for name, model in plan.job.models.items()
         if isinstance(model, OpenAIModel) and name in plan.handlers
     }
+
+
+def _full_batches(plan: Plan, name: str) -> int:
+    """How many records to ask a large model about: so many that all calls of a worker are under way at once.
+
+    A worker that asks about fewer at once than it will in the run would tell another time.
+    """
+    model = _hosted(plan).get(name)
+    at_once = 1 if model is None else model.concurrency * plan.opening.workers
+    return max(LARGE_CALLS // at_once, 1) * at_once
 
 
 def _in_batches(plan: Plan) -> list[str]:

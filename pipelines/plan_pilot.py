@@ -37,7 +37,7 @@ _WELL_KNOWN = 0.04
 """Standard error of that share, as a part of it."""
 _PATIENCE = 90.0
 """Seconds after which no more records are asked about."""
-LARGE_CALLS = 60
+LARGE_CALLS = 64
 """Records about which a large model is asked at most."""
 
 

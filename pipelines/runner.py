@@ -32,7 +32,7 @@ from pipelines.errors import JobFailedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from apache_beam.runners.runner import PipelineRunner
+    from apache_beam.runners.runner import PipelineResult, PipelineRunner
     from apache_beam.transforms.environments import Environment
 
     from pipelines.annotate import Plan
@@ -108,8 +108,8 @@ def run_plan(plan: Plan, options: PipelineOptions) -> None:
     run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options)
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:
-    """Run the pipeline that `build` makes to its end. Raises `JobFailedError`."""
+def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> PipelineResult:
+    """Run the pipeline that `build` makes to its end; its result has the metrics. Raises `JobFailedError`."""
     direct = options.view_as(DirectOptions)
     mode = direct.direct_running_mode
     runner = _local_runner(options) if is_local(options) else None
@@ -118,9 +118,11 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOpti
     direct.direct_running_mode = mode
     build(pipeline)
     try:
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        result.wait_until_finish()
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
+    return result
 
 
 def _local_runner(options: PipelineOptions) -> PipelineRunner:

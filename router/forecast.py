@@ -9,12 +9,12 @@ the middle 95 % of simulated jobs. Only these estimates are floating point: what
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.forecast_lines import Answered, Line, fit_line, occupancy
+from router.forecast_lines import Answered, Line, Pace, fit_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,19 +91,6 @@ class Workload:
     """What may be spent on hosted models."""
     spare: Answered | None = None
     """Answers of the large model that were needed for the calibration only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the machine is, apart from the models."""
-
-    workers: int = 1
-    start_seconds: float = 0.0
-    """What a run takes that has nothing to do."""
-    record_seconds: float = 0.0
-    """What a worker needs for a record beside the models."""
-    concurrency: Mapping[str, int] = field(default_factory=dict)
-    """By hosted model: how many records a worker asks about at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +192,7 @@ class _Simulation:
         """Worker time that a model takes from now on."""
         answers = self._observed.answered[name]
         expected, draws = self._rate(self._seconds[name], self._mean_size(name))
-        factor = occupancy(answers.seconds, self._pace.concurrency.get(name, 1))
+        factor = self._pace.factor(name, answers.seconds)
         left = np.maximum(0.0, asked[1] - answers.counted)
         return max(0.0, asked[0] - answers.counted) * expected * factor, left * draws * factor
 
@@ -239,7 +226,7 @@ class _Simulation:
     def _each(self, name: str) -> tuple[tuple[float, Draws], tuple[float, Draws]]:
         """Money and worker time of a record of mean length that a model is asked about."""
         size = (self._work.mean_bytes, 0.0)
-        factor = occupancy(self._observed.answered[name].seconds, self._pace.concurrency.get(name, 1))
+        factor = self._pace.factor(name, self._observed.answered[name].seconds)
         seconds, draws = self._rate(self._seconds[name], size)
         return self._rate(self._usd[name], size), (seconds * factor, draws * factor)
 

@@ -1,14 +1,14 @@
-"""What an answer takes by the length of its text: a line through what the pilot's answers took."""
+"""What an answer takes: by the length of its text, and by how a worker waits for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -110,3 +110,23 @@ def without_cold_starts(seconds: Sequence[float], connections: int) -> tuple[flo
     slowest = sorted(range(len(seconds)), key=lambda at: -seconds[at])[:connections]
     cold = {at for at in slowest if seconds[at] > _COLD * median}
     return tuple(median if at in cold else value for at, value in enumerate(seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the machine is, apart from the models."""
+
+    workers: int = 1
+    start_seconds: float = 0.0
+    """What a run takes that has nothing to do."""
+    record_seconds: float = 0.0
+    """What a worker needs for a record beside the models."""
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    """By hosted model: how many records a worker asks about at once."""
+    occupied: Mapping[str, float] = field(default_factory=dict)
+    """By hosted model: the worker's time for a record as a part of a call's, where that was measured."""
+
+    def factor(self, name: str, seconds: Sequence[float]) -> float:
+        """What part of a call's time a worker waits for it, from times of calls where it was not measured."""
+        known = self.occupied.get(name)
+        return occupancy(seconds, self.concurrency.get(name, 1)) if known is None else known
