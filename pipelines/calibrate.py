@@ -248,4 +248,5 @@ class Calibrator:
             },
             found.rows,
             found.note,
+            found.parts,
         )

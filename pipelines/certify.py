@@ -13,9 +13,12 @@ from router.certification import Certificate, Certification, CertifyingRows, cer
 from router.evaluation import calibration_error, reliability, share
 from router.evidence import gather
 from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
+from router.gate_calibration import AgreementParts, agreement_parts
 from router.guarantee import Population
 from router.job import OpenAIModel
+from router.rules import wanted
 from transforms.journal_scan import paid_calls
+from transforms.route_records import load_router
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +41,7 @@ class Certified:
     """One for each calibrated model and task."""
     rows: CertifyingRows
     note: str
+    parts: AgreementParts
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,26 @@ def certify_rows(
     others = pilot.job - len(works) if gate.oracle == "gold" else pilot.records - asked - len(works)
     rule, note = _within_budget(calibrator, rule, works, read, others)
     held = tuple(_held_back(one, works, rows) for one in fitted.models)
-    return Certified(rule, certification, held, rows, note or _useless(certification))
+    parts = _parts(calibrator, works, read, rows, rule)
+    return Certified(rule, certification, held, rows, note or _useless(certification), parts)
+
+
+def _parts(
+    calibrator: Calibrator, works: Sequence[Work], read: Read, rows: CertifyingRows, rule: GateRule
+) -> AgreementParts:
+    """How many kept answers agree, in each language and domain and of each label."""
+    plan = calibrator.run.plan
+    router = load_router(plan.reader.router)
+    kept = [
+        (work, tuple(sorted(labels or ())), bool(agrees))
+        for work, sure, labels, agrees in zip(works, read.confidence, read.labels, rows.agrees, strict=True)
+        if labels is not None and sure >= rule.threshold_of(work.route, tuple(sorted(labels)))
+    ]
+    found = router.find([work.record for work, _, _ in kept], wanted(plan.job))
+    return agreement_parts(
+        (one.language, one.domain, ", ".join(labels), agrees)
+        for one, (_, labels, agrees) in zip(found, kept, strict=True)
+    )
 
 
 def _gate(

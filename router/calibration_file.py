@@ -50,6 +50,7 @@ def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
             "slices": {name: one.stated() for name, one in found.certification.slices.items()},
         },
         "note": found.note,
+        "parts": {name: dict(values) for name, values in found.parts.items()},
         "models": models,
         "certifying": _rows(found.rows),
     }
@@ -121,9 +122,12 @@ def read_calibration(value: Mapping[str, Any], arrays: bytes) -> GateCalibration
             {name: _certificate(one) for name, one in shown["slices"].items()},
         )
         rows = _read_rows(value["certifying"])
-        return GateCalibration(
-            models, reports, rule, certification, value["terms"], value["sizes"], rows, value["note"]
-        )
+        parts = {
+            name: {key: (int(kept), int(agreed)) for key, (kept, agreed) in values.items()}
+            for name, values in value["parts"].items()
+        }
+        terms, sizes, note = value["terms"], value["sizes"], value["note"]
+        return GateCalibration(models, reports, rule, certification, terms, sizes, rows, note, parts)
     except (KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ValueError(f"not a calibration: {type(error).__name__} {error}") from error
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from router.gate import stated_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from router.calibration import ModelCalibration
     from router.certification import Certification, CertifyingRows
     from router.gate import GateRule
+
+
+AgreementParts = Mapping[str, Mapping[str, tuple[int, int]]]
+"""By `language`, `domain` and `label`, for each value: kept answers to the certifying records, and how many
+of them agree with the oracle."""
+
+
+def agreement_parts(kept: Iterable[tuple[str, str | None, str, bool]]) -> AgreementParts:
+    """Count kept answers and those that agree, from each one's language, domain, labels and agreement.
+
+    A domain that was not looked for, or not found, is left out.
+    """
+    found: dict[str, dict[str, tuple[int, int]]] = {"language": {}, "domain": {}, "label": {}}
+    for language, domain, label, agrees in kept:
+        for name, value in (("language", language), ("domain", domain), ("label", label)):
+            if value is not None:
+                count, agreed = found[name].get(value, (0, 0))
+                found[name][value] = (count + 1, agreed + agrees)
+    return {name: dict(sorted(values.items())) for name, values in found.items() if values}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +64,7 @@ class GateCalibration:
     """What certified it: later inputs are compared with them."""
     note: str = ""
     """Anything that the user should know of."""
+    parts: AgreementParts = field(default_factory=dict)
 
     def stated(self) -> dict[str, Any]:
         """The block `gate` of the summary."""
@@ -71,4 +90,8 @@ class GateCalibration:
             }
             for model, report in zip(self.models, self.reports, strict=True)
         ]
-        return shown | {"note": self.note}
+        parts = {
+            name: {value: {"kept": kept, "agreed": agreed} for value, (kept, agreed) in values.items()}
+            for name, values in self.parts.items()
+        }
+        return shown | {"parts": parts, "note": self.note}

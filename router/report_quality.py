@@ -38,6 +38,7 @@ def known_quality(
         "gold": gold,
         "gold_charts": [] if gold is None else _gold_charts(gold, threshold),
         "held_back": [_held_back(one) for one in gate.get("models", ())[:SHOWN_CHARTS]],
+        "agreement_parts": _agreement_parts(gate.get("parts") or {}),
         "certified_coverage": _certified_coverage(certifying, threshold),
         "nothing_known": nothing_known,
         "histograms": [] if tables is None else _histograms(tables["confidence"], threshold),
@@ -63,6 +64,20 @@ def _held_back(entry: Mapping[str, Any]) -> dict[str, Any]:
         "svg": reliability_diagram(bins, "agreement") if bins else None,
         "rows": bins,
     }
+
+
+def _agreement_parts(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Kept answers that agree with the oracle, in each language, domain and of each label."""
+    return [
+        {
+            "title": name,
+            "lines": [
+                {"name": cut(value), "agreed": share(one["agreed"], one["kept"])}
+                for value, one in sorted(values.items(), key=lambda item: (-item[1]["kept"], item[0]))
+            ][:SHOWN_VALUES],
+        }
+        for name, values in parts.items()
+    ]
 
 
 def _certified_coverage(

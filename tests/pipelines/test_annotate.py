@@ -245,6 +245,7 @@ def check_sums(written: Written) -> None:
         "total": write_money(total),
         "by_model": {model: write_money(usd) for model, usd, _ in by_model.rows()},
         "calibration": write_money(calibration),
+        "dead_letters": write_money(Decimal(0)),
         "baseline_all_llm": write_money(baseline),
         "baseline_basis": f"mean of {asked} records that large was asked about",
         "saved_fraction": pytest.approx(float(1 - total / baseline)),

@@ -60,6 +60,7 @@ def gate_calibration(**changes: Any) -> GateCalibration:
         "sizes": {"job": 5000, "records": 5000, "examples": 24, "train": 100, "certify": 100},
         "rows": CertifyingRows(np.array([-1.0, 0.1, 1 / 3]), np.array([False, True, True])),
         "note": "so it is",
+        "parts": {"language": {"en": (40, 39)}},
     }
     return GateCalibration(**known | changes)
 

@@ -88,7 +88,7 @@ def parts_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The places of everything in JSON objects that a reader needs."""
     if not isinstance(value, dict):
         return []
-    free = ("terms", "sizes", "held_back", "trials", "certification")
+    free = ("terms", "sizes", "held_back", "trials", "certification", "parts")
     return [
         one
         for key, part in value.items()

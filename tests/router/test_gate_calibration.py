@@ -7,6 +7,7 @@ import json
 
 from router.certification import Certificate, Certification
 from router.gate import NOTHING, GateRule
+from router.gate_calibration import agreement_parts
 from tests.router.calibration_examples import gate_calibration, in_slices
 
 
@@ -28,6 +29,7 @@ def test_the_block_of_a_whole_job() -> None:
         "kept": 60,
         "disagreed": 1,
         "slices": {},
+        "parts": {"language": {"en": {"kept": 40, "agreed": 39}}},
         "note": "so it is",
     }
     assert [(one["model"], one["task"], one["examples"], one["head"]) for one in models] == [
@@ -77,3 +79,19 @@ def test_the_block_is_json() -> None:
     """With nothing that only Python writes."""
     for one in (gate_calibration(), in_slices()):
         assert json.loads(json.dumps(one.stated(), allow_nan=False)) == one.stated()
+
+
+def test_kept_answers_are_counted_in_each_language_domain_and_label() -> None:
+    """Three answers, one of which disagrees; a domain that was not found is left out."""
+    parts = agreement_parts(
+        [("en", "law", "good", True), ("en", None, "bad", False), ("ja", None, "good", True)]
+    )
+
+    assert parts == {
+        "language": {"en": (2, 1), "ja": (1, 1)},
+        "domain": {"law": (1, 1)},
+        "label": {"bad": (1, 0), "good": (2, 2)},
+    }
+    assert agreement_parts([]) == {}
+    stated = gate_calibration(parts=parts).stated()
+    assert stated["parts"]["language"] == {"en": {"kept": 2, "agreed": 1}, "ja": {"kept": 1, "agreed": 1}}

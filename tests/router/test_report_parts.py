@@ -151,6 +151,7 @@ def certified() -> dict[str, Any]:
     }
     gate = {"threshold": 0.6, "certified": True, "target": 0.9, "delta": 0.05, "oracle": "llm", "per": None}
     gate |= {"slices": {}, "models": [model], "note": "", "rows": 100, "kept": 80, "disagreed": 2}
+    gate["parts"] = {"language": {"en": {"kept": 60, "agreed": 60}, "<b>ja": {"kept": 20, "agreed": 18}}}
     return changed(gate=gate)
 
 
@@ -168,7 +169,10 @@ def test_quality_by_the_certifying_rows() -> None:
     assert "What a threshold would keep of the 3 certifying records that small models answered" in text
     assert "threshold 0.500: 100.0% kept, 66.7% of them right" in page
     assert "confidence 0.900: 95 of 100 right" in page
-    assert "the certifying records are judged together" in text
+    assert "Agreement of kept answers by language" in text
+    assert "en 60 1.000 0.940 to 1.000" in text
+    assert "<b>ja 20 0.900 0.683 to 0.988" in text
+    assert "what the certifying records show of that stands above" in text
     assert "Nothing here measures quality" not in text
 
 
