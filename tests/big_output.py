@@ -199,7 +199,7 @@ def _tally(figures: dict[str, Any], large: Any) -> Tally:
         answered_by=Counter(small=size - asked, big=asked),
         status=Counter(kept=size - asked, escalated=asked),
         calls=Counter(small=size, big=asked),
-        usd_by_model={"big": big, "small": small},
+        usage_by_model={"big": Usage(usd=big), "small": Usage(usd=small)},
     )
 
 

@@ -122,7 +122,8 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def shortened(command: str) -> str:
     """The command for a few records only; the options of Beam stay last."""
-    if not command.startswith("tekizai run") or "--limit" in command:
+    reads_all = command.startswith("tekizai run") or command == "tekizai plan my-job.yaml"
+    if not reads_all or "--limit" in command:
         return command.replace("--limit 20", shlex.join(FEWER))
     own, separator, beam = command.partition(" -- ")
     return f"{own} {shlex.join(FEWER)}{separator}{beam}"
