@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
@@ -31,6 +32,9 @@ import numpy as np
 import polars as pl
 import yaml
 
+from router.forecast import Answered, Observed, Pace, Workload, forecast
+from router.pilot import pilot_key
+from router.records import Position, Record
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tools.measure import SOURCES, TASKS, draw_examples
 
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PRICE = {"input_usd_per_million_tokens": "0.25", "output_usd_per_million_tokens": "2.00"}
+_REDRAWS = 300
 _TASKS = {
     **TASKS,
     "emotion": ("emotion", "Classify the emotion of the writer."),
@@ -180,6 +185,23 @@ def repeated(arguments: argparse.Namespace, folder: pathlib.Path) -> list[Outcom
     return found
 
 
+def redrawn(output: pathlib.Path, size: int) -> str:
+    """Of `_REDRAWS` pilots drawn anew from the records of a run, how many intervals hold what came out."""
+    rows = pl.read_parquet(output / "annotations-*.parquet")
+    hard = (rows["annotation"].struct.field("status") != "kept").to_list()
+    answered = Answered((1.0,) * 9, (1.0,) * 9, (1,) * 9, 9)
+    work, held = Workload(len(hard), 1.0, "small", "large"), 0
+    for number in range(_REDRAWS):
+        records = [Record(Position(0, at), f"{number}-{at}", "", "", None, b"") for at in range(len(hard))]
+        order = sorted(range(len(hard)), key=lambda at: pilot_key(records[at], own_id=True))
+        seen = sum(hard[at] for at in order[:size])
+        paths = Counter({("small",): size - seen, ("small", "large"): seen})
+        sizes = {"small": (1,) * size, "large": (1,) * seen}
+        found = forecast(Observed(paths, sizes, {"small": answered, "large": answered}), work, Pace())
+        held += found.asked["large"].low <= sum(hard) <= found.asked["large"].high
+    return f"{held} of {_REDRAWS}"
+
+
 def main() -> int:
     """Measure, and print one JSON line."""
     parser = argparse.ArgumentParser(
@@ -205,6 +227,8 @@ def main() -> int:
         folder = pathlib.Path(name) if arguments.folder is None else arguments.folder
         folder.mkdir(parents=True, exist_ok=True)
         found = repeated(arguments, folder)
+        drawn = found[0].plan["pilot"]["records"]
+        again = None if arguments.target else redrawn(folder / "out-0", drawn)
     first = found[0]
     off = [abs(one.usd - 1.0) for one in found]
     told = {
@@ -220,6 +244,7 @@ def main() -> int:
         "escalated_in_interval": sum(one.holds("escalated") for one in found),
         "usd_in_interval": sum(one.holds("usd") for one in found),
         "repeats": len(found),
+        "escalated_in_interval_of_pilots_redrawn": again,
         "width": round(
             float(np.mean([one.plan["escalated"]["high"] - one.plan["escalated"]["low"] for one in found])), 3
         ),
