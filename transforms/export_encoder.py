@@ -13,6 +13,7 @@ from transforms.activation_ranges import measure_ranges
 from transforms.model_files import file_digest
 from transforms.quantize_rows import quantize_rows
 from transforms.shipped_rows import shipped_rows
+from transforms.strip_onnx import strip_traces
 from transforms.text_encoder import EncoderCard, Reading, load_tokenizer, write_card
 
 if TYPE_CHECKING:
@@ -178,5 +179,6 @@ def _quantize(path: Path, tokenizer: Any, reading: Reading) -> None:  # noqa: AN
     samples = [reading.tokens(tokenizer, text) for text in texts[:: max(1, len(texts) // _SAMPLES)]]
     quantize_rows(exported, measure_ranges(exported, samples))
     exported.producer_name = ""
+    strip_traces(exported)
     onnx.checker.check_model(exported)
     onnx.save(exported, str(path))
