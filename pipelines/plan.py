@@ -16,7 +16,7 @@ from pipelines.calibrate import Calibrator
 from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import find_stored
 from pipelines.pilot_run import PilotRun
-from pipelines.plan_estimates import estimated_calls, most_cost, record_seconds, time_to_begin
+from pipelines.plan_estimates import estimated_calls, most_cost, record_seconds, time_to_begin, usual_small
 from pipelines.plan_pilot import (
     LARGE_CALLS,
     MOST,
@@ -62,9 +62,8 @@ class _Planning:
 
     @property
     def small(self) -> str:
-        """The small model that answers where no rule says otherwise, else any that the rules use."""
-        routing, small = self.plan.job.routing, self.plan.small_models
-        return routing.default if routing.default in small or not small else small[0]
+        """The small model that answers where no rule says otherwise."""
+        return usual_small(self.plan)
 
 
 def make_plan(
@@ -188,7 +187,7 @@ def _calibrated(  # noqa: PLR0913, PLR0917 - all of them are what a calibration 
     answered = observed(pilot, seen, small).answered
     # The pilot was drawn at random: its texts are as long as the others.
     found = Observed(paths, {}, answered, {both: float(settled)})
-    return replace(_forecast(planning, pilot, seen, found), agreement=agreement, settled=settled)
+    return replace(_forecast(planning, pilot, seen, found), agreement=agreement)
 
 
 def _forecast(

@@ -53,6 +53,12 @@ def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
     return Answered(tuple(usd), (0.0,) * len(works), sizes, 0)
 
 
+def usual_small(plan: Plan) -> str:
+    """The small model that answers where no rule says otherwise, else any that the rules use."""
+    default, small = plan.job.routing.default, plan.small_models
+    return default if default in small or not small else small[0]
+
+
 def most_cost(plan: Plan, name: str, works: Sequence[Work]) -> Decimal | None:
     """The most that a hosted model can cost for the records; None for a local one."""
     model = plan.job.models[name]

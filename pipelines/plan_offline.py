@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipelines.pilot_run import PilotRun
-from pipelines.plan_estimates import estimated_calls
+from pipelines.plan_estimates import estimated_calls, usual_small
 from pipelines.plan_pilot import answered_of, draw_plan
 from pipelines.runner import options_of
 from router.forecast import Answered, Observed, Pace, Workload, forecast
@@ -63,7 +63,7 @@ def make_offline_plan(plan: Plan, earlier: EarlierRun | None) -> dict[str, Any]:
     if not works:
         nothing = ("there is no record to ask a model about",)
         return plan_value(job, Planned(census, (), None, Counter(), nothing), made=made)
-    small, large = _small(plan), job.routing.escalate_to
+    small, large = usual_small(plan), job.routing.escalate_to
     notes: list[str] = []
     names = {small, *([large] if large else []), *plan.large_models, *(work.route.model for work in works)}
     answered = {name: _rates(plan, name, works, earlier, notes) for name in sorted(names)}
@@ -78,11 +78,6 @@ def make_offline_plan(plan: Plan, earlier: EarlierRun | None) -> dict[str, Any]:
     told = forecast(found, work, Pace(plan.opening.workers, concurrency=concurrency))
     planned = Planned(census, works, told, Counter(), ("no model was asked (--offline)", *notes))
     return {**plan_value(job, planned, made=made), "offline": True}
-
-
-def _small(plan: Plan) -> str:
-    default, small = plan.job.routing.default, plan.small_models
-    return default if default in small or not small else small[0]
 
 
 def _paths(plan: Plan, works: Sequence[Work], earlier: EarlierRun | None) -> dict[Path, float]:

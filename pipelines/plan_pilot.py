@@ -54,10 +54,6 @@ class PlanPilot:
     asked_seconds: float = 0.0
     """What all pipelines took in which anything was asked."""
 
-    def draw(self, size: int) -> PlanDraw:
-        """Count the whole input, and draw `size` records from it."""
-        return draw_plan(self.run, size)
-
     def _ask(self, asked: dict[str, list[Work]]) -> None:
         """Have answers; those that the journal holds take no time."""
         started, plan = time.monotonic(), self.run.plan

@@ -45,8 +45,6 @@ class Planned:
     """Records of the pilot that each model has answered."""
     notes: tuple[str, ...] = ()
     agreement: Agreement = field(default_factory=lambda: Agreement(None, None))
-    settled: int | None = None
-    """Records that a calibration asks the large model about in any case."""
     pace: Pace | None = None
     """How fast the machine is, apart from the models; None where that was not measured."""
 

@@ -19,7 +19,7 @@ from router.catalogue import choose_form, load_catalogue
 from router.identity import text_key
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
-from router.records import Answer, Failure, Usage, Work, as_kept
+from router.records import Answer, Failure, Usage, Work, as_kept, text_bytes
 from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
@@ -214,4 +214,4 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
     def get_num_bytes(self, batch: Sequence[Work]) -> int:
         """Bytes of text in a batch."""
-        return sum(len(work.record.text.encode("utf-8", "surrogatepass")) for work in batch)
+        return sum(text_bytes(work.record) for work in batch)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ import yaml
 from tests.fake_batch_server import FakeBatchServer
 from tests.pipelines.batch_jobs import HALF, PRICE, batch_sizes
 from tests.pipelines.jobs import read_written
-from tests.pipelines.test_stopping import wait_until
+from tests.pipelines.test_stopping import begin, wait_until
 
 if TYPE_CHECKING:
     import pathlib
@@ -61,12 +59,6 @@ def write_job(folder: pathlib.Path, server: FakeBatchServer, **sections: Any) ->
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(job), encoding="utf-8")
     return path
-
-
-def begin(job: pathlib.Path, *options: str) -> subprocess.Popen[str]:
-    """Start the command."""
-    command = [sys.executable, "-m", "pipelines.cli", "run", str(job), *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def finish(job: pathlib.Path, server: FakeBatchServer, *options: str) -> tuple[Written, str]:

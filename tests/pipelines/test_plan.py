@@ -10,7 +10,6 @@ import pytest
 
 from tests.fake_batch_server import FakeBatchServer
 from tests.fake_llm_server import FakeLlmServer
-from tests.fake_models import FakeScorer
 from tests.pipelines.batch_jobs import batched_models
 from tests.pipelines.gate_rows import target_job
 from tests.pipelines.jobs import read_written
@@ -23,20 +22,6 @@ if TYPE_CHECKING:
 ROWS = 120
 SMALL = Decimal("0.0005")
 """What the fake small model costs: half a second at 3.6 dollars an hour."""
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Texts that local models were asked about, in order."""
-    texts: list[str] = []
-    score = FakeScorer.score
-
-    def noting(self: FakeScorer, task: str, text: str) -> Any:
-        texts.append(text)
-        return score(self, task, text)
-
-    monkeypatch.setattr(FakeScorer, "score", noting)
-    return texts
 
 
 def write_rows(world: World, count: int = ROWS) -> None:

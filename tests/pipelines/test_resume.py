@@ -14,7 +14,6 @@ from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
 from pipelines.prepare import prepare
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
-from tests.fake_models import FakeScorer
 from tests.pipelines.jobs import read_written
 from tests.pipelines.test_commands import lines, tekizai
 
@@ -28,20 +27,6 @@ PRICE = {"input_usd_per_million_tokens": "1", "output_usd_per_million_tokens": "
 A_CALL = Decimal("0.00011")
 """100 prompt and 5 completion tokens at these prices."""
 ROWS = 24
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Texts that local models were asked about, in order."""
-    texts: list[str] = []
-    score = FakeScorer.score
-
-    def noting(self: FakeScorer, task: str, text: str) -> Any:
-        texts.append(text)
-        return score(self, task, text)
-
-    monkeypatch.setattr(FakeScorer, "score", noting)
-    return texts
 
 
 def hosted(world: World, server: FakeLlmServer, **fields: Any) -> dict[str, Any]:
