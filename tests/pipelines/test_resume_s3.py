@@ -9,14 +9,12 @@ import polars as pl
 
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
 from tests.pipelines.test_commands import lines, tekizai
-from tests.pipelines.test_resume import ROWS, asked, hosted, write_rows
+from tests.pipelines.test_resume import ROWS, hosted, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.pipelines.jobs import World
-
-__all__ = ["asked"]
 
 
 def test_a_failed_run_on_s3_goes_on(world: World, bucket: Any, asked: list[str]) -> None:
