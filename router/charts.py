@@ -5,6 +5,7 @@ All are drawn at the width of a phone, so that their words stay readable there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -19,6 +20,13 @@ _WIDTH, _HEIGHT = 300, 220
 _RISKS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Where the axis of wrong answers may end: a good model's curve should not lie flat on the ground."""
 _FULL = (0.0, 1.0)
+_STYLES: tuple[tuple[str, list[int], str], ...] = (
+    (BAR, [], ""),
+    (ALARM, [], ""),
+    (BAR, [6, 3], " (dashed)"),
+    (FAINT, [2, 2], " (dotted)"),
+)
+_LINE_HEIGHT = 14
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]], what: str = "accuracy") -> str:
@@ -136,6 +144,44 @@ def spending_curve(points: Sequence[Mapping[str, Any]]) -> str:
         ),
         "Curve of spending: records from the dearest on, what they cost together",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A figure of one model over the run."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    """Time and value."""
+
+
+def course(courses: Sequence[Course], unit: str, what: str, breaks: Sequence[float] = ()) -> str:
+    """A figure over the time that a run took, a line for each model.
+
+    Args:
+        courses: At most as many as there are styles of lines (four).
+        unit: Of the time.
+        what: The name of the figure.
+        breaks: Moments at which time was left out, because nothing came.
+    """
+    across = alt.X("x:Q", title=f"{unit} of the run", scale=alt.Scale(zero=True, nice=False))
+    up = alt.Y("y:Q", title=what, axis=alt.Axis(format="~g"), scale=alt.Scale(zero=True))
+    layers = [
+        alt.Chart(_data([{"x": at} for at in breaks]))
+        .mark_rule(aria=False, color=FAINT, strokeDash=[2, 4])
+        .encode(x=across)
+    ]
+    for number, (one, (colour, dash, look)) in enumerate(zip(courses, _STYLES, strict=False)):
+        rows = [{"x": x, "y": y, "said": f"{one.name}, {x:.3g} {unit}: {y:.6g}"} for x, y in one.points]
+        line = alt.Chart(_data(rows)).mark_line(aria=False, color=colour, strokeWidth=1.5, strokeDash=dash)
+        name = alt.Chart(_data([{"name": one.name + look}])).mark_text(aria=False, color=colour, align="left")
+        dots = alt.Chart(_data(rows)).mark_point(filled=True, color=colour, opacity=1, size=6)
+        layers += [
+            line.encode(x=across, y=up),
+            dots.encode(x=across, y=up, description="said:N"),
+            name.encode(x=alt.value(8), y=alt.value(_LINE_HEIGHT * (number - len(courses))), text="name:N"),
+        ]
+    return inline_svg(_sized(*layers), f"Over the run: {what}, by model")
 
 
 def trend(points: Sequence[Mapping[str, Any]], what: str, *, share_of: bool = False) -> str:

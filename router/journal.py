@@ -127,6 +127,7 @@ def write_entry(entry: Entry) -> bytes:
             "output_tokens": usage.output_tokens,
             "seconds": usage.seconds,
             "usd": f"{usage.usd:f}",
+            **({} if usage.at is None else {"at": round(usage.at, 3)}),
         }
     }
     if answer.scores is not None:
@@ -169,6 +170,7 @@ def read_entry(line: bytes, model: str) -> Entry | None:
             int(used["output_tokens"]),
             float(used["seconds"]),
             Decimal(used["usd"]),
+            float(used["at"]) if "at" in used else None,
         )
         labels, failure = data.get("labels"), data.get("failure")
         answer = Answer(

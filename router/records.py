@@ -6,7 +6,7 @@ Every type is frozen. A stage returns a new value (`dataclasses.replace`) and ne
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 MONEY_QUANTUM = Decimal("0.000000000001")
 """Costs are kept to 1e-12 dollars, so that sums over records are exact and fit in decimal128."""
+
+
+def write_money(value: Decimal) -> str:
+    """A sum as plain decimal text with at least six places: never an exponent, nothing cut off."""
+    text = f"{value.normalize():f}"
+    whole, _, places = text.partition(".")
+    return f"{whole}.{places.ljust(6, '0')}"
 
 
 class Reason(str, enum.Enum):
@@ -110,6 +117,8 @@ class Usage:
     output_tokens: int = 0
     seconds: float = 0.0
     usd: Decimal = Decimal(0)
+    at: float | None = field(default=None, compare=False)
+    """Unix time at which the answer was there, of a sum the last one's; None where it is not known."""
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages field by field."""
@@ -119,7 +128,12 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.seconds + other.seconds,
             self.usd + other.usd,
+            max((one.at for one in (self, other) if one.at is not None), default=None),
         )
+
+    def there(self, at: float) -> Usage:
+        """The usage of an answer that came at this Unix time; what took nothing was none, and has no time."""
+        return self if self == Usage() else replace(self, at=at)
 
 
 @dataclass(frozen=True, slots=True)

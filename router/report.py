@@ -12,6 +12,7 @@ from router.records import Status
 from router.report_money import basis, planned, saved
 from router.report_quality import known_quality
 from router.report_repeat import repeating, without_secrets
+from router.report_time import over_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +64,7 @@ def render_report(
         saved=saved(summary["cost_usd"]["saved_fraction"]),
         basis=basis(summary["cost_usd"]),
         plan=planned(summary),
+        over_time=over_time(summary),
         models=_models(summary, tables),
         **_of_tables(tables, summary["records"]["dead_lettered"], manifest),
         statuses=_statuses(summary["status"]),

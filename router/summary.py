@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from router.evaluation import share
-from router.records import MONEY_QUANTUM, DeadLetter, Reason, Status, Usage
+from router.records import MONEY_QUANTUM, DeadLetter, Reason, Status, Usage, write_money
+from router.timeline import Timeline, timeline_of, timeline_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,8 @@ class Tally:
     """Those on which it said what the small model had said."""
     lost_usd: Decimal = Decimal(0)
     """What was spent on records that became dead letters."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """When the models' answers came."""
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
@@ -57,6 +60,7 @@ class Tally:
             self.audited + other.audited,
             self.agreed + other.agreed,
             self.lost_usd + other.lost_usd,
+            self.timeline + other.timeline,
         )
 
 
@@ -66,6 +70,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     answered, status, calls = Counter[str](), Counter[str](), Counter[str]()
     by_model: dict[str, Usage] = {}
     audits: list[bool] = []
+    timed: list[tuple[str, Usage]] = []
     for row in rows:
         count += 1
         usage += row.usage
@@ -75,6 +80,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         for model, used in row.calls.items():
             calls[model] += 1
             by_model[model] = by_model.get(model, Usage()) + used
+        timed += row.calls.items()
         audits += [] if row.audit is None else [row.audit]
     return Tally(
         annotated=count,
@@ -86,6 +92,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         usage_by_model=by_model,
         audited=len(audits),
         agreed=sum(audits),
+        timeline=timeline_of(timed),
     )
 
 
@@ -93,11 +100,13 @@ def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
     """Sums over dead letters, those of the calls that came to nothing among them."""
     reasons, calls = Counter[str](), Counter[str]()
     by_model: dict[str, Usage] = {}
+    timed: list[tuple[str, Usage]] = []
     for letter in letters:
         reasons[letter.reason.value] += 1
         for model, used in letter.calls.items():
             calls[model] += 1
             by_model[model] = by_model.get(model, Usage()) + used
+        timed += letter.calls.items()
     return Tally(
         dead_lettered=reasons.total(),
         usage=sum(by_model.values(), Usage()),
@@ -105,6 +114,7 @@ def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
         calls=calls,
         usage_by_model=by_model,
         lost_usd=sum((used.usd for used in by_model.values()), Decimal(0)),
+        timeline=timeline_of(timed),
     )
 
 
@@ -131,13 +141,6 @@ def estimate_baseline(tally: Tally, large: str | None) -> Baseline:
         (mean * tally.annotated).quantize(MONEY_QUANTUM),
         f"mean of {asked} records that {large} was asked about",
     )
-
-
-def write_money(value: Decimal) -> str:
-    """A sum as plain decimal text with at least six places: never an exponent, nothing cut off."""
-    text = f"{value.normalize():f}"
-    whole, _, places = text.partition(".")
-    return f"{whole}.{places.ljust(6, '0')}"
 
 
 _NOT_ASKED = (Status.OVER_BUDGET, Status.LLM_UNAVAILABLE, Status.LLM_UNUSABLE)
@@ -187,6 +190,7 @@ def summarise(
     baseline = estimate_baseline(tally, large)
     total = tally.usage.usd
     saved = None if not baseline.usd else float(1 - total / baseline.usd)
+    over_time = timeline_summary(tally.timeline)
     return {
         "records": {
             "read": read,
@@ -214,6 +218,7 @@ def summarise(
         "by_model": {name: _used(used, tally.calls[name]) for name, used in tally.usage_by_model.items()},
         "gate": gate_summary(gate, tally),
         **({"audit": _audit(tally)} if tally.audited else {}),
+        **({} if over_time is None else {"over_time": over_time}),
         "seconds": round(seconds, 3),
         "records_per_second": round(tally.annotated / seconds, 3) if seconds > 0 else 0.0,
     }

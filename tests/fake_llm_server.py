@@ -220,13 +220,19 @@ class _Handler(BaseHTTPRequestHandler):
         head += [f"{name}: {value}" for name, value in behaviour.headers.items()]
         head += [f"Content-Length: {10**12 if behaviour.endless else len(body)}", "", ""]
         cut = len(body) if behaviour.cut_after is None else behaviour.cut_after
-        self._write("\r\n".join(head).encode() + body[:cut], behaviour.drip_seconds)
+        whole = behaviour.body is None and cut == len(body)
+        # Counted first: a client that has its answer may look at the count at once.
+        with fake.lock:
+            fake.answered += whole
+        try:
+            self._write("\r\n".join(head).encode() + body[:cut], behaviour.drip_seconds)
+        except OSError:
+            with fake.lock:
+                fake.answered -= whole
+            raise
         while behaviour.endless and not fake.closing.is_set():
             self._write(b"x" * 65536, 0.0)
         self.close_connection = cut < len(body)
-        if behaviour.body is None and cut == len(body):
-            with fake.lock:
-                fake.answered += 1
 
     def _write(self, data: bytes, drip_seconds: float) -> None:
         if not drip_seconds:

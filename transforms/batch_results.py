@@ -107,12 +107,12 @@ class Judge:
         first = question.first
         told = "; ".join(part for part in (detail, _told(first)) if part)
         raw = None if first is None else first.raw
-        return Answer(self.name, question.spent, failure=failure, detail=told, raw=raw)
+        return Answer(self.name, question.spent.there(self.now()), failure=failure, detail=told, raw=raw)
 
     def _read(self, question: Question, body: bytes) -> Outcome:
         reading = self.reader.read(question.task, question.chat, body)
         first = question.first
-        usage = question.spent + reading.usage
+        usage = (question.spent + reading.usage).there(self.now())
         notes = [_told(first), reading.note]
         if reading.labels is not None:
             detail = "; ".join(note for note in notes if note)

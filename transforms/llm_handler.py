@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
     def _told(self, reply: LlmReply) -> Answer:
         return Answer(
             model=self._model_name,
-            usage=reply.usage,
+            usage=reply.usage.there(time.time()),
             labels=reply.labels,
             failure=reply.failure,
             detail=reply.detail,

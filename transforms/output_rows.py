@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
+from router.records import write_money
 from router.rows import annotation_row, route_row, usage_row
-from router.summary import write_money
 from transforms.json_types import ColumnTypes, read_lines
 from transforms.payload import decode_rows, json_row
 

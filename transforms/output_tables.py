@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from router.evaluation import calibration_error, reliability, risk_coverage, share
-from router.records import Status
-from router.summary import write_money
+from router.records import Status, write_money
 from transforms.annotation_rows import read_output_rows
 from transforms.output_files import annotation_files
 

@@ -201,7 +201,8 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
                 raise
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(error))
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
-        answer = Answer(self._local.name, dataclasses.replace(usage, usd=usd), scores=scores)
+        usage = dataclasses.replace(usage, usd=usd).there(time.time())
+        answer = Answer(self._local.name, usage, scores=scores)
         return answer if session.journal is None else session.journal.keep(task, key, answer)
 
     def get_metrics_namespace(self) -> str:

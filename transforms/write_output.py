@@ -15,10 +15,10 @@ import fsspec
 import orjson
 import pyarrow.parquet as pq
 
-from router.records import Annotated, DeadLetter, Position
+from router.records import Annotated, DeadLetter, Position, write_money
 from router.review import ReviewRow, ReviewRows
 from router.rows import calls_row
-from router.summary import Tally, tally_annotated, tally_dead, write_money
+from router.summary import Tally, tally_annotated, tally_dead
 from transforms.bundles import at_end
 from transforms.output_rows import output_line, output_table
 from transforms.progress import ProgressNote

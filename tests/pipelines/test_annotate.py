@@ -17,8 +17,7 @@ from pipelines.errors import JobFailedError
 from pipelines.prepare import prepare
 from pipelines.runner import options_of, run_plan
 from router.bias import LEAST_SAMPLE
-from router.records import Reason
-from router.summary import write_money
+from router.records import Reason, write_money
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.pipelines.jobs import SENTIMENT, TOPICS, read_written
 from transforms import read_records

@@ -97,6 +97,10 @@ def check_sums(written: Written) -> None:
     assert by_calls(written) == models
     assert {name: Decimal(used["usd"]) for name, used in summary["by_model"].items()} == models
     assert sum(models.values()) == recorded(written)
+    # The models' answers over the run, too.
+    assert not summary["over_time"]["undated"]
+    timed = summary["over_time"]["by_model"]
+    assert {name: sum(map(Decimal, one["usd"])) for name, one in timed.items()} == models
     report = (written.folder / "report.html").read_text(encoding="utf-8")
     assert summary["cost_usd"]["total"] in report
 

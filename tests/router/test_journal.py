@@ -29,7 +29,7 @@ from router.prompts import PromptForm
 from router.records import Answer, Failure, LabelScores, Usage
 
 KEY = bytes(range(16))
-USAGE = Usage(55, 20, 3, 0.25, Decimal("0.000003936690"))
+USAGE = Usage(55, 20, 3, 0.25, Decimal("0.000003936690"), 1_795_000_000.125)
 SCORES = LabelScores(np.array([0.1, 0.9]), np.linspace(-4, 4, 1024, dtype=np.float32), 2)
 TASK: dict[str, Any] = {"name": "t", "instruction": "Say.", "labels": [{"name": "a"}, {"name": "b"}]}
 LOCAL: dict[str, Any] = {"engine": "llama_cpp", "source": "m.gguf"}
@@ -43,6 +43,7 @@ def test_scores_come_back_as_they_were() -> None:
 
     assert found is not None
     assert (found.text_key, found.answer.model, found.answer.usage) == (KEY, "renamed", USAGE)
+    assert found.answer.usage.at == 1_795_000_000.125
     assert found.final
     assert found.answer.scores is not None
     assert found.answer.scores.probabilities.tolist() == [0.1, 0.9]
@@ -131,6 +132,14 @@ def test_a_damaged_line_is_no_answer(old: bytes, new: bytes) -> None:
     assert read_entry(LINE.replace(old, new, 1), "small") is None
 
 
+def test_a_line_of_an_earlier_version_has_no_time() -> None:
+    """It is an answer all the same."""
+    found = read_entry(LINE.replace(b',"at":1795000000.125', b"", 1), "small")
+
+    assert found is not None
+    assert (found.answer.usage, found.answer.usage.at) == (USAGE, None)
+
+
 def test_a_line_is_as_documented() -> None:
     """docs/journal.md shows this line and this header."""
     assert json.loads(LINE) == {
@@ -142,6 +151,7 @@ def test_a_line_is_as_documented() -> None:
             "output_tokens": 3,
             "seconds": 0.25,
             "usd": "0.000003936690",
+            "at": 1795000000.125,
         },
         "probabilities": [0.1, 0.9],
         "parts": 2,
