@@ -16,6 +16,7 @@ from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
+from pipelines.parallelism import settle_workers
 from pipelines.plan import make_plan, stored_plan
 from pipelines.plan_offline import EarlierRun, make_offline_plan
 from pipelines.prepare import prepare, start, used_models
@@ -45,7 +46,7 @@ def run_job(
     What an earlier run of the job has answered is taken over. Raises `JobFailedError` where the job began and
     could not end, and what `prepare` and `claim_output` raise before it begins.
     """
-    options = options_of(beam_options)
+    options = _options(beam_options, job, limit, console)
     plan = _prepared(job, options, limit, console)
     output = plan.ending.output
     with output_lock(output) as lock:
@@ -68,7 +69,7 @@ def plan_job(
 
     None where the output is finished and a run would do nothing. Raises what `run_job` raises.
     """
-    options = options_of(beam_options)
+    options = _options(beam_options, job, limit, console)
     plan = _prepared(job, options, limit, console)
     with output_lock(plan.ending.output) as lock:
         claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
@@ -84,6 +85,15 @@ def plan_job(
 
         _guarded(plan, work, console, lock)
     return found[0]
+
+
+def _options(arguments: Sequence[str], job: Job, limit: int | None, console: Console) -> PipelineOptions:
+    """Beam's options, with as many workers as fit the machine where they do not say."""
+    options = options_of(arguments)
+    said = settle_workers(options, arguments, job, limit)
+    if said is not None:
+        say(console, said)
+    return options
 
 
 def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Console) -> Plan:
@@ -176,7 +186,7 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
         raise ValueError("routing.gate: there is no target to certify; give target: 0.95 for min_confidence")
     if job.calibration.artefact is not None:
         raise ValueError("calibration.artefact: leave it out to calibrate anew; `run` uses it as it is")
-    options = options_of(beam_options)
+    options = _options(beam_options, job, None, console)
     plan = _prepared(job, options, None, console)
     with output_lock(plan.ending.output) as lock:
         claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
