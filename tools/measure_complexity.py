@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, fields
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,9 +95,9 @@ def measure(output: str) -> None:
     }
     _tell_ways("held back", ways, train)
     prior = load_router(RouterPlace()).router.find(test.texts, Wanted(task=False, domain=False))
-    started = time.perf_counter()
+    started = time.process_time()
     after = np.asarray(hindsight.wrong_probabilities(test, new))
-    taken = 1000 * (time.perf_counter() - started) / len(after)
+    taken = 1000 * (time.process_time() - started) / len(after)
     ways = {
         "prior": np.array([one.complexity or 0.0 for one in prior]),
         "learned, before": fitted.head.probabilities(new)[:, fitted.head.labels.index(HARD)],
@@ -104,6 +105,10 @@ def measure(output: str) -> None:
         "learned, after": after,
     }
     _tell_ways("test", ways, test)
+    if hindsight.opinion is not None:
+        head = hindsight.opinion.head
+        said = [head.labels[at] for at in head.probabilities(new).argmax(axis=1)]
+        tell("second opinion", correct=round(float(np.mean([*map(eq, said, test.truths)])), 4))
     hard = np.array([label == HARD for label in test.labels])
     way, more = hindsight.hindsight.way, _paired(-sure, after, hard)
     tell("after against confidence", counts=way, milliseconds_a_record=round(taken, 3), **more)
