@@ -9,7 +9,7 @@ an answer is the gate's to say.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from scipy import special
@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-Way = Literal["confidence", "confidence and text", "confidence, text and answer"]
-"""What counts. With the answer, confidence counts for each label apart: a model may be surer of one than it
-should be."""
+Way = Literal["confidence", "all"]
+"""What counts. With all, confidence counts for each label apart: a model may be surer of one than it should
+be."""
 
 FOLDS = 5
 _STRENGTH = 0.3
 """scikit-learn's C."""
+_CONFIDENCE, _COMPLEXITY, _OPINION, _ANSWER = 3.0, 0.3, 0.5, 0.3
+"""How freely each part may count: all weights are held down, those of small parts the most. So few records
+leave the order near that of confidence, which they could only spoil (docs/measurements.md)."""
 _LEAST_GAIN = 0.5
-"""Standard errors by which a way must lower the log-loss of confidence alone."""
+"""Standard errors by which all together must lower the log-loss of confidence alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,11 +90,11 @@ class FittedHindsight:
 
 
 def fit_hindsight(seen: Answered, wrong: npt.NDArray[np.bool_]) -> FittedHindsight:
-    """Fit the way with the least log-loss on held-back records, by five folds.
+    """Fit to all that is known, or to confidence alone.
 
-    Confidence alone stays where no other lowers its log-loss by more than half the standard error of the
-    difference. Complexity and opinion must not have been learned from the records that they are of.
-    Deterministic.
+    That is what stays where the rest does not lower the log-loss on held-back records (five folds) by more
+    than half the standard error of the difference. Complexity and opinion must not have been learned from the
+    records that they are of. Deterministic.
 
     Raises:
         ValueError: nearly all answers are right, or wrong, so that nothing can be learned.
@@ -99,19 +102,13 @@ def fit_hindsight(seen: Answered, wrong: npt.NDArray[np.bool_]) -> FittedHindsig
     if not FOLDS <= int(wrong.sum()) <= len(wrong) - FOLDS:
         raise ValueError(f"{int(wrong.sum())} of {len(wrong)} answers are wrong: more of both are needed")
     labels = tuple(sorted(set(seen.answers)))
+    alone, both = (_held_back(_inputs(way, seen, labels), wrong) for way in get_args(Way))
     answered = wrong.astype(np.int64)
-    alone = _fit("confidence", seen, labels, wrong)
-    plain = log_losses(_as_pairs(_held_back(_inputs("confidence", seen, labels), wrong)), answered)
-    best, least = FittedHindsight(alone, alone.wrong_probabilities(seen)), float(plain.mean())
-    others: tuple[Way, ...] = ("confidence and text", "confidence, text and answer")
-    for way in others:
-        held_back = _held_back(_inputs(way, seen, labels), wrong)
-        losses = log_losses(_as_pairs(held_back), answered)
-        gain = plain - losses
-        sure = gain.mean() > _LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(gain))
-        if sure and losses.mean() < least:
-            best, least = FittedHindsight(_fit(way, seen, labels, wrong), held_back), float(losses.mean())
-    return best
+    gain = log_losses(_as_pairs(alone), answered) - log_losses(_as_pairs(both), answered)
+    if gain.mean() > _LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(gain)):
+        return FittedHindsight(_fit("all", seen, labels, wrong), both)
+    found = _fit("confidence", seen, labels, wrong)
+    return FittedHindsight(found, found.wrong_probabilities(seen))
 
 
 def wrong_probabilities(
@@ -128,16 +125,15 @@ def wrong_probabilities(
 def _inputs(way: Way, seen: Answered, labels: Sequence[str]) -> npt.NDArray[np.float64]:
     """Shape (records, inputs)."""
     sure = _logit(seen.confidence)[:, None]
+    parts = [_CONFIDENCE * sure]
     if way == "confidence":
-        return sure
-    parts = [sure, _logit(seen.complexity)[:, None]]
+        return parts[0]
+    parts.append(_COMPLEXITY * _logit(seen.complexity)[:, None])
     if seen.opinion is not None:
-        parts.append(_logit(seen.opinion)[:, None])
-    if way == "confidence, text and answer":
-        names = np.array(seen.answers, dtype=object).astype(str)
-        said = (names[:, None] == np.array(labels)[None]).astype(np.float64)
-        parts += [said, said * sure]
-    return np.hstack(parts)
+        parts.append(_OPINION * _logit(seen.opinion)[:, None])
+    names = np.array(seen.answers, dtype=object).astype(str)
+    said = _ANSWER * (names[:, None] == np.array(labels)[None]).astype(np.float64)
+    return np.hstack([*parts, said, said * sure])
 
 
 def _held_back(inputs: npt.NDArray[np.float64], wrong: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

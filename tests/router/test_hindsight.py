@@ -60,19 +60,22 @@ def test_an_opinion_shows_which_sure_answers_are_wrong() -> None:
 
 
 def test_what_was_fitted_is_a_weighted_sum_of_log_odds() -> None:
-    """By hand: odds of confidence 3 and of opinion 1/9, weights -1 and -0.5: the odds are 1/3 * 3 = 1."""
-    fitted = Hindsight("confidence and text", ("a",), np.array([-1.0, 0.0, -0.5]), 0.0)
+    """By hand: the odds of confidence are 3, of complexity 1, of the opinion 1/9.
+
+    They count 3, 0.3 and 0.5 times their weights -1/3, 5 and -1: odds of 1/3 * 1 * 3 = 1.
+    """
+    weights = np.array([-1 / 3, 5.0, -1.0, 0.0, 0.0])
     seen = Answered(np.array([0.75]), ["a"], np.array([0.5]), np.array([0.1]))
 
-    assert fitted.wrong_probabilities(seen) == pytest.approx([0.5])
+    assert Hindsight("all", ("a",), weights, 0.0).wrong_probabilities(seen) == pytest.approx([0.5])
 
 
 def test_an_answer_that_was_not_there_to_fit_to_counts_as_no_label() -> None:
-    """Weights: confidence, complexity, then for the label `a` a constant and its own confidence."""
-    fitted = Hindsight("confidence, text and answer", ("a",), np.array([0.0, 0.0, np.log(3.0), 0.0]), 0.0)
+    """Weights: confidence, complexity, then of the label `a`, which counts 0.3 times, and its confidence."""
+    weights = np.array([0.0, 0.0, np.log(3.0) / 0.3, 0.0])
     seen = Answered(np.array([0.75, 0.75]), ["a", "b"], np.array([0.5, 0.5]))
 
-    assert fitted.wrong_probabilities(seen) == pytest.approx([0.75, 0.5])
+    assert Hindsight("all", ("a",), weights, 0.0).wrong_probabilities(seen) == pytest.approx([0.75, 0.5])
 
 
 def test_an_opinion_is_needed_exactly_where_it_was_fitted_to() -> None:
@@ -80,7 +83,7 @@ def test_an_opinion_is_needed_exactly_where_it_was_fitted_to() -> None:
     confidence, answers, complexity, wrong = records()
     fitted = fit_hindsight(Answered(confidence, answers, complexity), wrong).hindsight
 
-    assert fitted.way != "confidence"
+    assert fitted.way == "all"
     with pytest.raises(ValueError, match="fitted to 6 inputs, got 7: give the second opinion here if it was"):
         fitted.wrong_probabilities(Answered(confidence, answers, complexity, complexity))
 
