@@ -1,11 +1,10 @@
-"""Measure the router: tasks, domains, languages, complexity and speed. Prints a JSON line for each figure.
+"""Measure the router: tasks, domains, languages and speed. Prints a JSON line for each figure.
 
-    python -m tools.measure_router --data FOLDER [--outputs OUTPUT...] [--only task domain language speed]
+    python -m tools.measure_router --data FOLDER [--only task domain language speed]
 
 FOLDER holds labelled datasets as NAME.parquet (columns text, label, lang, domain, split). Heads are trained
 on the rows of `train` and measured on those of `test`; keywords, naive Bayes and the commonest label are
-fitted to the same rows. Each OUTPUT is a finished job with a gold column: complexity is learned from half of
-its records.
+fitted to the same rows. Complexity is measured by `tools.measure_complexity`.
 """
 
 from __future__ import annotations
@@ -19,17 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from pipelines.router_training import read_labelled
 from router import baselines
 from router.assets import asset_path
 from router.evaluation import quality, share
 from router.findings import Wanted
-from router.hindsight import wrong_probabilities
 from router.language import identify_language
 from router.ngrams import ngram_counts
-from router.route_labels import HARD, TASKS
+from router.route_labels import TASKS
 from router.route_training import RouteRows, fit_route_head
-from router.routing_quality import routing_quality
 from router.surface import surface_features
 from router.text_view import view_texts
 from transforms.route_records import RouterPlace, load_router
@@ -268,48 +264,10 @@ def speed(data: pathlib.Path) -> None:
         )
 
 
-def complexity(output: str, encoder: TextEncoder) -> None:
-    """Learned from half of a job's records, measured on the other half."""
-    rows = read_labelled(output, "complexity", "text", None)
-    half = np.arange(len(rows.texts)) % 2 == 0
-    views = view_texts(rows.texts, encoder.encode_all)
-    learned = [view for view, use in zip(views, half, strict=True) if use]
-    labels = [label for label, use in zip(rows.labels, half, strict=True) if use]
-    head = fit_route_head(RouteRows(learned, labels)).head
-    hard = head.probabilities([view for view, use in zip(views, half, strict=True) if not use])
-    scores = hard[:, head.labels.index(HARD)]
-    small, large = (np.array(one)[~half] for one in zip(*rows.outcomes, strict=True))
-    sure, said = np.array(rows.confidences)[~half], np.array(rows.answers)[~half]
-    prior = load_router(RouterPlace()).router.find(
-        [text for text, use in zip(rows.texts, half, strict=True) if not use],
-        Wanted(task=False, domain=False),
-    )
-    ways = {
-        "prior": np.array([one.complexity or 0.0 for one in prior]),
-        "learned, before": scores,
-        "the small model's confidence": -sure,
-        "after: confidence, answer, complexity": wrong_probabilities(sure, said.tolist(), scores, ~small),
-    }
-    for way, score in ways.items():
-        found = routing_quality(score, small, large)
-        tell(
-            "complexity",
-            output=output,
-            way=way,
-            small_correct=round(float(small.mean()), 4),
-            records=len(small),
-            auroc=found.auroc,
-            apgr=found.apgr,
-            cpt_50=found.cpt_50,
-            cpt_80=found.cpt_80,
-        )
-
-
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--outputs", nargs="*", default=[])
     parser.add_argument("--only", nargs="*", default=["task", "domain", "language", "speed"])
     given = parser.parse_args()
     encoder = TextEncoder(asset_path(ENCODER))
@@ -321,8 +279,6 @@ def main() -> None:
         languages(given.data)
     if "speed" in given.only:
         speed(given.data)
-    for output in given.outputs:
-        complexity(output, encoder)
 
 
 if __name__ == "__main__":
