@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.cli_router import route, router_app
 from router.job_loading import job_schema
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 app.add_typer(router_app)
 app.command()(route)
+app.command()(bench)
 
 JobFile = Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")]
 BeamOptions = Annotated[

@@ -87,6 +87,16 @@ class LlamaModel:
         self.trained_context: int = c.llama_model_n_ctx_train(self._model)
 
     @property
+    def layer_parameters(self) -> int:
+        """Number of weights without the table of the tokens' embeddings, which is looked up, not multiplied.
+
+        A model whose output matrix is that same table (Gemma, SmolLM2) multiplies it once a record, where the
+        logits are wanted; here it is not counted.
+        """
+        table = self._c.llama_model_n_embd(self._model) * self.vocabulary
+        return int(self._c.llama_model_n_params(self._model) - table)
+
+    @property
     def chat_template(self) -> str | None:
         """The Jinja chat template that the file carries, or None (base models)."""
         template = self._c.llama_model_chat_template(self._model, None)
