@@ -90,12 +90,12 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         facts |= {"prompt": asdict(chosen.form), "forms": []}
     if chosen is not None and not chosen.label_tree:
         facts["labels"] = "first token"
-    return _digest(facts)
+    return facts_digest(facts)
 
 
 def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
     """What decides a hosted model's answer apart from the text: endpoint, model, messages and bounds."""
-    return _digest(
+    return facts_digest(
         {
             "engine": model.engine,
             "base_url": model.base_url,
@@ -107,7 +107,8 @@ def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
     )
 
 
-def _digest(facts: Mapping[str, Any]) -> str:
+def facts_digest(facts: Mapping[str, Any]) -> str:
+    """A fingerprint: 16 hex digits of facts that can be written as JSON."""
     data = json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
     return hashlib.blake2b(data, digest_size=_FINGERPRINT_BYTES).hexdigest()
 
