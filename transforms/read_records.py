@@ -155,7 +155,9 @@ class ReadSplit(beam.DoFn):
 
     def _start(self, record: Record, found: Findings, pilot: Pilot, shared: bytes | None) -> Work:
         route = choose_model(record, found, self._reader.job.routing)
-        given = pilot.get(text_key(record.text, record.task), ())
+        given = pilot.get(text_key(record.text, record.task), ()) if pilot else ()
+        if not given:
+            return Work(record, route, ask=route.model, shared_key=shared)
         return ask_next(Work(record, route, pilot=given, shared_key=shared), route.model)
 
     def _same_id(self, record: Record) -> DeadLetter:
