@@ -120,6 +120,11 @@ class ReadSplit(beam.DoFn):
         """Open what is shared by all splits of a process."""
         self._routes = self._reader.open_routes()
 
+    def teardown(self) -> None:
+        """Write what was found: nobody waits for this process once the job is done."""
+        if self._routes is not None:
+            self._routes.flush()
+
     def process(
         self, joined: tuple[int, Mapping[str, Iterable[Any]]], pilot: Pilot
     ) -> Iterator[Work | pvalue.TaggedOutput[Any, Any]]:

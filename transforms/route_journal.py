@@ -5,6 +5,7 @@ What the files hold is in `router.route_journal`; docs/journal.md is for their r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -15,7 +16,7 @@ import fsspec
 from apache_beam.utils.shared import Shared
 
 from router.route_journal import as_kept, read_route, route_header, write_route
-from transforms.journal import JournalPlace, look_after, new_writer
+from transforms.journal import JournalError, JournalPlace, look_after, new_writer
 from transforms.route_index import RouteIndex
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from router.findings import Findings
+    from transforms.journal_files import AppendedFile, ObjectFiles
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class RouteJournal:
         self._index = RouteIndex(found for path in paths for found in _read(filesystem, path))
         self._writer = new_writer(filesystem, folder, stem, route_header(fingerprint), place)
         self._lock = threading.RLock()
-        self._finalizer = look_after(self, self._lock, filesystem, place, [self._writer])
+        self._finalizer = look_after(self, self._lock, filesystem, place, [_Forgiving(self._writer)])
 
     def find(self, keys: Sequence[bytes]) -> list[Findings | None]:
         """What was found in the texts with these keys; None where nothing is known."""
@@ -90,6 +92,18 @@ class RouteJournal:
     def close(self) -> None:
         """Write what is held back and close the file; closing twice is harmless."""
         self._finalizer()
+
+
+@dataclass(frozen=True)
+class _Forgiving:
+    """A writer that is closed at the very end, when nobody is there any more to be told that it failed."""
+
+    writer: AppendedFile | ObjectFiles
+
+    def close(self) -> None:
+        """Write what is held, where that is possible: what is lost is found again."""
+        with contextlib.suppress(JournalError):
+            self.writer.close()
 
 
 def _read(filesystem: AbstractFileSystem, path: str) -> Iterator[tuple[bytes, Findings]]:

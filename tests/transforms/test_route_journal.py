@@ -6,14 +6,17 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+import pytest
 
 from router.findings import Findings, Wanted
 from router.identity import text_key
 from router.records import Position, Record
 from router.route_journal import write_route
+from tests.transforms.local_pipeline import job_on
 from transforms import route_index
-from transforms.journal import JournalPlace, flush_all
+from transforms.journal import JournalError, JournalPlace, flush_all
 from transforms.journal_scan import count_answers
+from transforms.read_records import Reader, ReadSplit
 from transforms.route_index import RouteIndex
 from transforms.route_journal import RouteJournal, RoutesOf
 from transforms.route_records import RouterPlace, find_kept, with_findings
@@ -21,8 +24,6 @@ from transforms.route_records import RouterPlace, find_kept, with_findings
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Sequence
-
-    import pytest
 
 PRINT = "00112233aabbccdd"
 LAW = Findings("en", domain="law", complexity=0.25)
@@ -129,6 +130,36 @@ def test_where_nothing_can_be_appended_to_findings_are_held_until_the_end() -> N
     del journal
     gc.collect()
     assert opened(url).find([key(1), key(2)]) == [LAW, FOOD]
+
+
+def test_a_worker_that_is_done_holds_nothing_back(tmp_path: pathlib.Path) -> None:
+    """Whoever reads the output next finds all of it, and the process may end at once."""
+    url = "memory://routes-done"
+    job = job_on(tmp_path / "in.jsonl")
+    reader = Reader(job, None, routes=RoutesOf(JournalPlace(url), PRINT))
+    reading = ReadSplit(reader)
+    reading.setup()
+    journal = reader.open_routes()
+    assert journal is not None
+    journal.keep([key(1)], [LAW])
+
+    reading.teardown()
+
+    assert opened(url).find([key(1)]) == [LAW]
+
+
+def test_what_cannot_be_written_at_the_very_end_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found again; an answer would be reported as lost."""
+    journal = opened("memory://routes-lost")
+    journal.keep([key(1)], [LAW])
+
+    def refuse(*_: Any) -> None:
+        raise OSError("the bucket is gone")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "pipe_file", refuse)
+    with pytest.raises(JournalError, match="the bucket is gone"):
+        journal.flush()
+    journal.close()
 
 
 def test_where_enough_is_held_it_is_written() -> None:
