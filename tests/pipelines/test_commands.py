@@ -187,6 +187,7 @@ def test_a_failed_run_keeps_what_was_answered_and_nothing_else(
     assert line.endswith("What was answered is kept: the same command continues; with --fresh it starts over")
     assert lasting_files(ready.output) == [
         "notes.md",
+        "state/journal/route",
         "state/journal/slm",
         "state/manifest.json",
     ]
