@@ -31,6 +31,7 @@ FINISHED = [
     "review-00000-of-00001.jsonl",
     "review-label-studio.xml",
     "review.json",
+    "state/journal/route",
     "state/journal/slm",
     "state/journal/slm",
     "state/manifest.json",
