@@ -11,7 +11,6 @@ from rich.console import Console
 from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.cli_router import route, router_app
-from router.job_loading import job_schema
 
 app = typer.Typer(
     name="tekizai",
@@ -180,6 +179,8 @@ def evaluate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
+    from router.job_loading import job_schema  # noqa: PLC0415 - `--help` needs no model of the job file
+
     typer.echo(json.dumps(job_schema(), indent=1))
 
 
