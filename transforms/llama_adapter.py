@@ -15,15 +15,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from transforms.llama_library import Batch, freed_with, library, log_tail
+from transforms.llama_tap import EMBEDDING, STATE, Tap
+from transforms.output_head import find_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from transforms.output_head import OutputHead
+
 _GGUF_MAGIC = b"GGUF"
 MAX_SEQUENCES = 256
 """The number of sequences llama.cpp allows in one context (LLAMA_MAX_SEQ)."""
+ROWS_TOGETHER = 4
+"""Runs are filled up to a multiple of this many tokens. ggml's kernels take so many rows at once, and what is
+left over one by one and rounded in another way: a text's result would depend on what is beside it."""
 
 
 class ModelFileError(ValueError):
@@ -42,6 +49,8 @@ class ContextConfig:
     sequences: int = 1
     batch_tokens: int = 512
     threads: int = 1
+    apart: bool = False
+    """Whether each sequence has a cache of its own, of an equal share of `tokens`. Else all share one."""
 
 
 def check_gguf(path: str | os.PathLike[str]) -> None:
@@ -145,7 +154,10 @@ class LlamaContext:
         self._model = model  # The weights must outlive the context.
         self.config = config
         log_tail().last()
-        self._context = c.llama_init_from_model(weights, _parameters(config))
+        self._tap = Tap()
+        parameters = _parameters(config)
+        parameters.cb_eval = self._tap.callback
+        self._context = c.llama_init_from_model(weights, parameters)
         if not self._context:
             raise EngineError(
                 f"llama.cpp could not open a context of {config.tokens} tokens ({log_tail().last()})"
@@ -178,6 +190,98 @@ class LlamaContext:
             batch.outputs[count - 1] = want_last and begin + count == len(tokens)
             self._decode(count)
         return self._logits(count - 1) if want_last else None
+
+    def head(self, tokens: npt.NDArray[np.int64], beginning: Sequence[int]) -> OutputHead | None:
+        """Evaluate a prompt's beginning as sequence 0, and find the output head's rows of some tokens.
+
+        None where they cannot be applied apart from the engine. Raises `EngineError` where llama.cpp fails.
+        """
+        rows = self._embeddings(tokens)
+        whole = (len(beginning) - 1) // self._batch_tokens * self._batch_tokens
+        if whole:
+            self.decode_run(beginning[:whole], 0, want_last=False)
+        self._tap.watch(STATE, goes_on=True)
+        try:
+            logits = self.decode_run(beginning[whole:], whole, want_last=True)
+        finally:
+            state = self._tap.take()
+        if rows is None or state is None or logits is None or state.size != rows.shape[1]:
+            return None
+        return find_head(tokens, rows, state, logits)
+
+    def _embeddings(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
+        """The embeddings of tokens, shape (tokens, width), or None; the cache must be empty and stays so."""
+        found, size = [], min(self._batch_tokens, len(tokens))
+        for begin in range(0, len(tokens), size):
+            part = [int(token) for token in tokens[begin : begin + size]]
+            self._tap.watch(EMBEDDING)
+            try:
+                self.decode_run(part, 0, want_last=False)
+            finally:
+                rows = self._tap.take()
+                self.forget(0, 0)
+            if rows is None or rows.size % len(part):
+                return None
+            found.append(rows.reshape(len(part), -1))
+        return np.concatenate(found)
+
+    def decode_wanted(
+        self,
+        runs: Sequence[Sequence[int]],
+        start: int,
+        tokens: npt.NDArray[np.int64],
+        head: OutputHead | None,
+    ) -> npt.NDArray[np.float32]:
+        """Evaluate a run of tokens for each of the first sequences, from position `start` on, all at once.
+
+        Returns the logits of some tokens after each run, shape (runs, tokens); `head` has their rows, if
+        there is one. Runs are filled up to one length behind their last token, so what a sequence holds from
+        there on is to be forgotten. A single run may be longer than what is evaluated at once.
+
+        Raises `EngineError` where llama.cpp fails.
+        """
+        if not all(runs):
+            raise EngineError("there are no tokens to evaluate")
+        if len(runs) == 1:
+            whole = (len(runs[0]) - 1) // self._batch_tokens * self._batch_tokens
+            if whole:
+                self.decode_run(runs[0][:whole], start, want_last=False)
+            runs, start = [runs[0][whole:]], start + whole
+        lasts = self._fill_batch(runs, start, outputs=ROWS_TOGETHER if head is not None else 1)
+        count = len(runs) * padded(max(map(len, runs)))
+        if head is None:
+            self._decode(count)
+            return np.stack([self._logits(last)[tokens] for last in lasts])
+        self._tap.watch(STATE)
+        try:
+            self._decode(count)
+        finally:
+            states = self._tap.take()
+        if states is None:
+            return np.stack([self._logits(last)[tokens] for last in lasts])
+        order = np.cumsum(self._batch.outputs[:count]) - 1
+        return head.logits(states.reshape(-1, head.rows.shape[1])[order[lasts]])
+
+    def _fill_batch(self, runs: Sequence[Sequence[int]], start: int, *, outputs: int) -> list[int]:
+        """Write runs into the batch, the number of outputs a multiple of `outputs`; where each run ends."""
+        batch, length = self._batch, padded(max(map(len, runs)))
+        count = len(runs) * length
+        if count > self._batch_tokens:
+            raise EngineError(f"{count} tokens in a batch, but the context evaluates {self._batch_tokens}")
+        lasts = []
+        batch.outputs[:count] = 0
+        batch.counts[:count] = 1
+        for sequence, run in enumerate(runs):
+            begin, end = sequence * length, sequence * length + len(run)
+            batch.tokens[begin:end] = run
+            batch.tokens[end : begin + length] = run[-1]
+            batch.positions[begin : begin + length] = np.arange(start, start + length)
+            batch.members[begin : begin + length, 0] = sequence
+            batch.outputs[end - 1] = 1
+            lasts.append(end - 1)
+        spare = np.flatnonzero(batch.outputs[:count] == 0)[: -len(runs) % outputs]
+        batch.outputs[spare] = 1
+        return lasts
 
     def decode_tree(
         self,
@@ -244,7 +348,7 @@ def _parameters(config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings ar
     parameters.n_seq_max = config.sequences
     parameters.n_threads = config.threads
     parameters.n_threads_batch = config.threads
-    parameters.kv_unified = True
+    parameters.kv_unified = not config.apart
     # A sliding-window cache forgets the prefix that later records need.
     parameters.swa_full = True
     # On a CPU flash attention is slower where few tokens look back on many: by a tenth to a third for 20 to
@@ -252,3 +356,8 @@ def _parameters(config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings ar
     parameters.flash_attn_type = library().LLAMA_FLASH_ATTN_TYPE_DISABLED
     parameters.no_perf = True
     return parameters
+
+
+def padded(length: int) -> int:
+    """The length that a run is filled up to."""
+    return -(-length // ROWS_TOGETHER) * ROWS_TOGETHER
