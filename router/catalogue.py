@@ -35,7 +35,7 @@ class CatalogueEntry(BaseModel):
     languages: str
     without_examples: FormEntry
     with_examples: FormEntry
-    pack: Annotated[int, Field(ge=1, le=64)]
+    pack: Annotated[int, Field(ge=1, le=64)] = 1
     """The most records to evaluate together; 1 where that was found to gain nothing, or was not measured."""
 
 

@@ -168,6 +168,10 @@ class LabelScorer:
                 results[one.index] = result
         return results
 
+    def run_of(self, text: str) -> list[int]:
+        """The tokens that are evaluated for a text that fits the context: its own, and the prompt's end."""
+        return [*self._text_tokens(text), *self._end]
+
     def _alone(self, text: str) -> tuple[LabelScores, Usage] | EngineError:
         try:
             return self.score(text)
@@ -181,7 +185,7 @@ class LabelScorer:
         try:
             if self._packed is None:
                 self._packed = PackedContext(self._model, self._beginning, self._pack, self._threads)
-            run = [*self._text_tokens(text), *self._end]
+            run = self.run_of(text)
         except EngineError:
             return None
         fits = len(run) <= self._packed.room

@@ -179,6 +179,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         self._journal = journal
         # The same handler serves the calibration sample and the main pass: one copy a process for both.
         self._shared = Shared()
+        self._pack = local.pack
 
     @property
     def local(self) -> LocalModel:
@@ -236,11 +237,14 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
             else:
                 asked.setdefault(work.record.task, {})[key] = work.record.text
         for task, texts in asked.items():
-            for key, found in zip(texts, self._score(task, list(texts.values()), session), strict=True):
-                answer = self._answer(found)
-                if session.journal is not None and answer.failure is None:
-                    answer = session.journal.keep(*key, answer)
-                answers[key] = answer
+            size = 1 if self._pack == 1 else len(texts)
+            for group in (list(texts)[begin : begin + size] for begin in range(0, len(texts), size)):
+                scored = self._score(task, [texts[key] for key in group], session)
+                for key, found in zip(group, scored, strict=True):
+                    answer = self._answer(found)
+                    if session.journal is not None and answer.failure is None:
+                        answer = session.journal.keep(*key, answer)
+                    answers[key] = answer
         return [answers[key] for key in keys]
 
     def _score(
@@ -270,7 +274,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         The size is fixed: Beam's own search for one tries sizes, and would make a restart evaluate other
         records together.
         """
-        size = self._local.pack if self._local.pack == 1 else self._local.pack * _BUNDLES
+        size = 1 if self._pack == 1 else self._pack * _BUNDLES
         return {"min_batch_size": size, "max_batch_size": size}
 
     def get_num_bytes(self, batch: Sequence[Work]) -> int:

@@ -22,7 +22,7 @@ def vocabulary(second: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 
 def test_rounding_to_8_bits() -> None:
-    """A block's largest number becomes 127 steps; each block of 32 has steps of its own, none where all is 0."""
+    """A block's largest number becomes 127 steps; each block of 32 has steps of its own size."""
     states = np.zeros((2, 64), np.float32)
     states[0, :3] = 127.0, 10.4, -10.6
     states[1, 32:34] = -2.54, 0.011

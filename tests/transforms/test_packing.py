@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from router.records import LabelScores, Usage
 from tests.models import GEMMA, SMOLLM2, real_model, short_prompt, task_of
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaContext, LlamaModel
 from transforms.packing import PackSize, bundles, pack_size
+
+if TYPE_CHECKING:
+    from router.records import LabelScores, Usage
 
 LABELS = [" card", " money"]
 TEXTS = [
