@@ -152,8 +152,6 @@ class LlamaCppModel(_Strict):
     """What an hour of the worker costs, in US dollars."""
     context: Annotated[Count, Field(ge=256)] | None = None
     """Tokens that prompt and text may take together."""
-    weights: Literal["stored", "q8_0", "bf16"] = "stored"
-    """The numbers to calculate with: as the file stores them, or converted once to ones that are faster."""
     pack: Literal["auto", "off"] | Annotated[Count, Field(ge=2, le=64)] = "auto"
     """The most records that are evaluated together, or off; auto takes it from the catalogue."""
     prompt: Prompt = Prompt()

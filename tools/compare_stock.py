@@ -2,10 +2,9 @@
 
     python tools/compare_stock.py --data FOLDER --model gemma3 --threads 2 --records 40
 
-All ways answer the same sst2 test records with the same threads and build, in turns of ten records, of which
-`packed` takes four at once; medians of the turns' records per second are printed as one JSON line, with the
-limit of the machine: evaluating 512 tokens at once. The stock way has the file as it is stored, ours has it
-with `--weights`, and `--examples` of each label in its prompt.
+Both ways answer the same sst2 test records with the same model file, threads and build, in turns of ten
+records; medians of the turns' records per second are printed as one JSON line, with the limit of the machine:
+evaluating 512 tokens at once.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import polars as pl
 
 from router.job import LlamaCppModel, Task
 from router.prompts import PromptForm, build_prompt
-from tools.measure import SOURCES, draw_examples
+from tools.measure import SOURCES
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import ContextConfig, LlamaModel
 from transforms.model_files import fetch_model
@@ -63,27 +62,10 @@ def stock(path: str, threads: int) -> Callable[[str], Any]:
     return ask
 
 
-def ours(model: LlamaModel, threads: int, task: Task = TASK, pack: int = 1) -> LabelScorer:
+def ours(model: LlamaModel, threads: int) -> LabelScorer:
     """Score labels in the plain form."""
-    prompt = build_prompt(task, PromptForm("plain", "{Task}:"), chat_template=None)
-    return LabelScorer(model, task, prompt, ScorerConfig(threads, pack=pack))
-
-
-def opened(arguments: argparse.Namespace) -> tuple[LlamaModel, Callable[[str], Any]]:
-    """Our model with the weights that were asked for, and the stock way with those of the file."""
-
-    def path(weights: str) -> str:
-        source = {"engine": "llama_cpp", "source": SOURCES[arguments.model], "weights": weights}
-        return str(fetch_model(arguments.model, LlamaCppModel.model_validate(source)))
-
-    return LlamaModel(path(arguments.weights)), stock(path("stored"), arguments.threads)
-
-
-def together(scorer: LabelScorer, texts: Sequence[str]) -> float:
-    """Records per second of some texts at once."""
-    started = time.perf_counter()
-    scorer.score_many(texts)
-    return len(texts) / (time.perf_counter() - started)
+    prompt = build_prompt(TASK, PromptForm("plain", "{Task}:"), chat_template=None)
+    return LabelScorer(model, TASK, prompt, ScorerConfig(threads))
 
 
 def turn(ask: Callable[[str], Any], texts: Sequence[str]) -> float:
@@ -119,36 +101,31 @@ def main() -> int:
     parser.add_argument("--model", choices=sorted(SOURCES), required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--records", type=int, default=40)
-    parser.add_argument("--examples", type=int, default=0)
-    parser.add_argument("--weights", choices=("stored", "q8_0", "bf16"), default="stored")
-    parser.add_argument("--pack", type=int, default=16)
     arguments = parser.parse_args()
-    rows = pl.read_parquet(arguments.data / "sst2.parquet")
-    texts = rows.filter(pl.col("split") == "test")["text"].to_list()
-    shown = draw_examples(rows.filter(pl.col("split") == "train"), [*TASK.label_names], arguments.examples)
-    task = Task.model_validate(TASK.model_dump() | {"examples": shown})
-    model, chat = opened(arguments)
-    scorer = ours(model, arguments.threads, task)
-    packer = ours(model, arguments.threads, task, arguments.pack)
+    rows = pl.read_parquet(arguments.data / "sst2.parquet").filter(pl.col("split") == "test")
+    texts = rows["text"].to_list()[: arguments.records]
+    source = LlamaCppModel(engine="llama_cpp", source=SOURCES[arguments.model])
+    path = str(fetch_model(arguments.model, source))
+    model = LlamaModel(path)
+    scorer, chat = ours(model, arguments.threads), stock(path, arguments.threads)
     scorer.score(texts[0])
-    packer.score_many(texts[:2])
     chat(texts[0])
-    rates: dict[str, list[float]] = {"ours": [], "packed": [], "stock": []}
-    for begin in range(0, arguments.records, _TURN):
+    rates: dict[str, list[float]] = {"ours": [], "stock": []}
+    for begin in range(0, len(texts), _TURN):
         rates["ours"].append(turn(scorer.score, texts[begin : begin + _TURN]))
-        rates["packed"].append(together(packer, texts[begin : begin + 4 * _TURN]))
         rates["stock"].append(turn(chat, texts[begin : begin + _TURN]))
     medians = {name: statistics.median(values) for name, values in rates.items()}
+    tokens = [u.input_tokens - u.cached_tokens for _, u in map(scorer.score, texts)]
     most = limit(model, arguments.threads)
-    tokens = statistics.mean(len(scorer.run_of(text)) for text in texts[: arguments.records])
     line = {
-        **{name: vars(arguments)[name] for name in ("model", "weights", "threads", "examples", "pack")},
+        "model": arguments.model,
+        "threads": arguments.threads,
         "records_per_second": {name: round(value, 2) for name, value in medians.items()},
+        "ratio": round(medians["ours"] / medians["stock"], 1),
+        "tokens_per_second": round(medians["ours"] * statistics.mean(tokens), 1),
         "limit_tokens_per_second": round(most, 1),
+        "of_limit": round(medians["ours"] * statistics.mean(tokens) / most, 2),
     }
-    for name in ("ours", "packed"):
-        line[f"{name}_of_stock"] = round(medians[name] / medians["stock"], 1)
-        line[f"{name}_of_limit"] = round(medians[name] * tokens / most, 2)
     sys.stdout.write(json.dumps(line) + "\n")
     return 0
 

@@ -10,12 +10,11 @@ import pathlib
 import shutil
 import tempfile
 from importlib import metadata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import fsspec
 
 from transforms.llama_adapter import ModelFileError, check_gguf
-from transforms.requantise import requantise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,19 +37,7 @@ def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
             _check_digest(path, model.sha256)
         except ModelFileError as error:
             raise ModelFileError(f"models.{name}.sha256: {error}") from error
-    if model.weights == "stored":
-        return path
-    try:
-        return _converted(path, model.weights)
-    except ModelFileError as error:
-        raise ModelFileError(f"models.{name}.weights: {error}") from error
-
-
-def _converted(path: pathlib.Path, kind: Literal["q8_0", "bf16"]) -> pathlib.Path:
-    def convert(part: pathlib.Path) -> None:
-        requantise(path, part, kind)
-
-    return _kept(f"{file_digest(path)[:16]}-{kind}", str(path), convert)
+    return path
 
 
 def file_digest(path: pathlib.Path) -> str:

