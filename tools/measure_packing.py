@@ -3,7 +3,7 @@
     python -m tools.measure_packing --data FOLDER --model gemma3 --threads 1 --records 40
     python -m tools.measure_packing --data FOLDER --model smollm2 --file converted.gguf --examples 4
 
-The same sst2 test records with the same threads and build, by turns: ten records in the stock way (a chat
+The same sst2 test records with the same threads and build, by turns: five records in the stock way (a chat
 completion of llama-cpp-python under a JSON schema) and one by one, sixty-four packed, and the limit. Medians
 and best turns are printed as one JSON line. With one thread the clock is the processor's, which other
 processes disturb less; with more it is the wall's. `--file` is a conversion of the model that only our ways
@@ -33,7 +33,7 @@ from transforms.model_files import fetch_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_TURN = 10
+_TURN = 5
 _TOGETHER = 64
 _LIMIT_TOKENS = 512
 _LABELS = ("negative", "positive")

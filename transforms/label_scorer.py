@@ -24,8 +24,8 @@ from router.trie import (
     path_scores,
 )
 from transforms.label_tree import tree_groups
-from transforms.llama_adapter import MAX_SEQUENCES, ROWS_TOGETHER, ContextConfig, EngineError
-from transforms.packing import PackedContext, bundles, pack_size
+from transforms.llama_adapter import MAX_SEQUENCES, ROWS_TOGETHER, ContextConfig
+from transforms.packing import PackedPrefix, Packer, pack_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from router.job import Task
     from router.prompts import LabelPrompt, Segment
     from router.trie import Trie
-    from transforms.llama_adapter import LlamaModel
+    from transforms.llama_adapter import EngineError, LlamaModel
 
 FEATURES = 1024
 _FEATURE_SEED = 20240607
@@ -63,18 +63,6 @@ class _Scored:
     log_scores: npt.NDArray[np.float64]
     features: npt.NDArray[np.float32]
     tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Short:
-    """A text that may be evaluated beside others."""
-
-    index: int
-    text: str
-    run: list[int]
-    """Its tokens and those of the prompt's end."""
-    seconds: float
-    """What tokenising it took."""
 
 
 class PromptTooLongError(ValueError):
@@ -105,7 +93,8 @@ class LabelScorer:
         self._feature_tokens = np.sort(
             np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
         )
-        self._wanted = np.union1d(self._feature_tokens, np.array(self._trie.root_wanted, np.int64))
+        ends = {token for path in self._trie.steps for _, token in path[:1]}
+        self._wanted = np.union1d(self._feature_tokens, np.array(sorted(ends), np.int64))
         evaluated = len(self._trie.nodes) if config.label_tree else 0
         self._fixed = len(self._beginning) + len(self._end) + evaluated
         size = self._context_size(config.context)
@@ -118,10 +107,12 @@ class LabelScorer:
             ContextConfig(size + ROWS_TOGETHER, sequences, threads=config.threads)
         )
         self._head = self._context.head(self._wanted, self._beginning)
+        # Then what is compared, be it yes and no, has one token each after the same tokens (`_edges`).
+        self._tree_head = self._head if all(len(path) == 1 for path in self._trie.steps) else None
         # The branches of a label tree are sequences of the cache that the record is in.
-        self._pack = pack_size(1 if self._groups else config.pack, len(self._beginning))
-        self._threads = config.threads
-        self._packed: PackedContext | None = None
+        size_of_pack = pack_size(1 if self._groups else config.pack, len(self._beginning))
+        prefix = PackedPrefix(self._beginning, size_of_pack, self._wanted, self._head)
+        self._packer = Packer(self, model, prefix, config.threads)
 
     @property
     def prefix_tokens(self) -> int:
@@ -155,59 +146,18 @@ class LabelScorer:
         Long texts, and all where labels have a tree, are scored one by one. The seconds of an evaluation are
         shared out by the tokens that each text had in it.
         """
-        results: list[tuple[LabelScores, Usage] | EngineError] = [EngineError("not scored")] * len(texts)
-        short: list[_Short] = []
-        for index, text in enumerate(texts):
-            if (one := self._short(index, text)) is None:
-                results[index] = self._alone(text)
-            else:
-                short.append(one)
-        for chosen in bundles([len(one.run) for one in short], self._pack.records):
-            together = [short[number] for number in chosen]
-            for one, result in zip(together, self._together(together), strict=True):
-                results[one.index] = result
-        return results
+        return self._packer.score_many(texts)
 
     def run_of(self, text: str) -> list[int]:
         """The tokens that are evaluated for a text that fits the context: its own, and the prompt's end."""
         return [*self._text_tokens(text), *self._end]
 
-    def _alone(self, text: str) -> tuple[LabelScores, Usage] | EngineError:
-        try:
-            return self.score(text)
-        except EngineError as error:
-            return error
-
-    def _short(self, index: int, text: str) -> _Short | None:
-        if self._pack.records == 1:
-            return None
-        started = time.perf_counter()
-        try:
-            if self._packed is None:
-                self._packed = PackedContext(self._model, self._beginning, self._pack, self._threads)
-            run = self.run_of(text)
-        except EngineError:
-            return None
-        fits = len(run) <= self._packed.room
-        return _Short(index, text, run, time.perf_counter() - started) if fits else None
-
-    def _together(self, chosen: Sequence[_Short]) -> list[tuple[LabelScores, Usage] | EngineError]:
-        if len(chosen) == 1 or self._packed is None:
-            return [self._alone(one.text) for one in chosen]
-        started = time.perf_counter()
-        try:
-            found = self._packed.decode([one.run for one in chosen], self._wanted, self._head)
-        except EngineError:
-            return [self._alone(one.text) for one in chosen]
-        scored = [
-            self._scored(logits, self._root_edges(logits), len(one.run) - len(self._end))
-            for one, logits in zip(chosen, found, strict=True)
-        ]
-        each = (time.perf_counter() - started) / sum(len(one.run) for one in chosen)
-        return [
-            self._result([part], one.seconds + each * len(one.run))
-            for one, part in zip(chosen, scored, strict=True)
-        ]
+    def scores_after(
+        self, logits: npt.NDArray[np.float32], run: Sequence[int], seconds: float
+    ) -> tuple[LabelScores, Usage]:
+        """What `score` gives, from the logits of the wanted tokens after a run; labels have no tree."""
+        edges = self._edges(ROOT, self._trie.root_wanted, logits)
+        return self._result([self._scored(logits, edges, len(run) - len(self._end))], seconds)
 
     def _result(self, scored: Sequence[_Scored], seconds: float) -> tuple[LabelScores, Usage]:
         weights = np.array([part.tokens for part in scored], dtype=np.float64)
@@ -233,7 +183,7 @@ class LabelScorer:
         context, start = self._context, len(self._beginning)
         try:
             (logits,) = context.decode_wanted([[*tokens, *self._end]], start, self._wanted, self._head)
-            edges = self._root_edges(logits)
+            edges = self._edges(ROOT, self._trie.root_wanted, logits)
             if self._groups:
                 root = start + len(tokens) + len(self._end)
                 context.forget(0, root)
@@ -244,15 +194,16 @@ class LabelScorer:
             context.forget(0, start)
         return self._scored(logits, edges, len(tokens))
 
-    def _root_edges(self, logits: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
-        """Logits of what may follow the prompt, from those of `self._wanted`.
+    def _edges(
+        self, node: int, after: Sequence[int], logits: npt.NDArray[np.float32]
+    ) -> dict[tuple[int, int], float]:
+        """Logits of the tokens `after` a node that all labels have in common, from those of `self._wanted`.
 
-        They stand for log-probabilities: all labels that are compared start here, so what would be taken off
-        for the rest of the vocabulary is the same for each, and goes when they are normalised.
+        They stand for log-probabilities: what would be taken off for the rest of the vocabulary is the same
+        for all labels that are compared, and goes when they are normalised.
         """
-        places = np.searchsorted(self._wanted, self._trie.root_wanted)
-        values = logits[places].tolist()
-        return {(ROOT, token): value for token, value in zip(self._trie.root_wanted, values, strict=True)}
+        values = logits[np.searchsorted(self._wanted, after)].tolist()
+        return {(node, token): value for token, value in zip(after, values, strict=True)}
 
     def _scored(
         self, logits: npt.NDArray[np.float32], edges: Mapping[tuple[int, int], float], tokens: int
@@ -275,10 +226,15 @@ class LabelScorer:
                     [root + node.depth - 1 for node in batch.nodes],
                     batch.members,
                     [bool(node.wanted) for node in batch.nodes],
+                    self._tree_head,
                 )
                 for number, node, logits in zip(batch.numbers, batch.nodes, found, strict=True):
-                    if logits is not None:
-                        edges.update(_edges(number, node.wanted, logits))
+                    if logits is None:
+                        continue
+                    if self._tree_head is not None:
+                        edges.update(self._edges(number, node.wanted, logits))
+                    else:
+                        edges.update(_whole_edges(number, node.wanted, logits))
 
     def _probabilities(self, log_scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self._task.kind == "single_label":
@@ -289,13 +245,12 @@ class LabelScorer:
     def close(self) -> None:
         """Free the caches."""
         self._context.close()
-        if self._packed is not None:
-            self._packed.close()
+        self._packer.close()
 
 
-def _edges(node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
-    if not wanted:
-        return {}
+def _whole_edges(
+    node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]
+) -> dict[tuple[int, int], float]:
     values = log_probabilities(logits, wanted)
     return {(node, token): float(value) for token, value in zip(wanted, values, strict=True)}
 

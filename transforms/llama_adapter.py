@@ -249,18 +249,8 @@ class LlamaContext:
             runs, start = [runs[0][whole:]], start + whole
         lasts = self._fill_batch(runs, start, outputs=ROWS_TOGETHER if head is not None else 1)
         count = len(runs) * padded(max(map(len, runs)))
-        if head is None:
-            self._decode(count)
-            return np.stack([self._logits(last)[tokens] for last in lasts])
-        self._tap.watch(STATE)
-        try:
-            self._decode(count)
-        finally:
-            states = self._tap.take()
-        if states is None:
-            return np.stack([self._logits(last)[tokens] for last in lasts])
-        order = np.cumsum(self._batch.outputs[:count]) - 1
-        return head.logits(states.reshape(-1, head.rows.shape[1])[order[lasts]])
+        found = self._outputs(count, lasts, head)
+        return np.stack([logits[tokens] for logits in found] if head is None else found)
 
     def _fill_batch(self, runs: Sequence[Sequence[int]], start: int, *, outputs: int) -> list[int]:
         """Write runs into the batch, the number of outputs a multiple of `outputs`; where each run ends."""
@@ -289,11 +279,12 @@ class LlamaContext:
         positions: Sequence[int],
         sequences: Sequence[Sequence[int]],
         wanted: Sequence[bool],
+        head: OutputHead | None = None,
     ) -> list[npt.NDArray[np.float32] | None]:
         """Evaluate tokens that may each belong to several sequences; at most `batch_tokens` of them.
 
-        Returns for each token its logits (views that the next call overwrites) or None where not wanted.
-        Raises `EngineError` where llama.cpp fails.
+        Returns for each token its logits (views that the next call overwrites) or None where not wanted; with
+        a `head` the logits of its tokens only. Raises `EngineError` where llama.cpp fails.
         """
         batch, count = self._batch, len(tokens)
         if count > self._batch_tokens:
@@ -304,8 +295,26 @@ class LlamaContext:
         for index, members in enumerate(sequences):
             batch.counts[index] = len(members)
             batch.members[index, : len(members)] = members
-        self._decode(count)
-        return [self._logits(index) if want else None for index, want in enumerate(wanted)]
+        places = [index for index, want in enumerate(wanted) if want]
+        found = dict(zip(places, self._outputs(count, places, head), strict=True))
+        return [found.get(index) for index in range(count)]
+
+    def _outputs(
+        self, count: int, places: Sequence[int], head: OutputHead | None
+    ) -> Sequence[npt.NDArray[np.float32]]:
+        """Evaluate the batch; the logits at some of its outputs: all of them, or those of the head's rows."""
+        if head is None or not places:
+            self._decode(count)
+            return [self._logits(place) for place in places]
+        self._tap.watch(STATE)
+        try:
+            self._decode(count)
+        finally:
+            states = self._tap.take()
+        if states is None:
+            return [self._logits(place)[head.tokens] for place in places]
+        row = np.cumsum(self._batch.outputs[:count]) - 1
+        return list(head.logits(states.reshape(-1, head.rows.shape[1])[row[places]]))
 
     def _decode(self, count: int) -> None:
         self._batch.c.n_tokens = count
