@@ -4,9 +4,9 @@
     python -m tools.measure_packing --data FOLDER --model smollm2 --file converted.gguf --examples 4
 
 The same sst2 test records with the same threads and build, by turns: five records in the stock way (a chat
-completion of llama-cpp-python under a JSON schema) and one by one, sixty-four packed, and the limit. Medians
-and best turns are printed as one JSON line. With one thread the clock is the processor's, which other
-processes disturb less; with more it is the wall's. `--file` is a conversion of the model that only our ways
+completion of llama-cpp-python under a JSON schema) and one by one, sixty-four packed, and the limit. After each
+round the medians and best turns so far are printed as a JSON line. With one thread the clock is the
+processor's, which other processes disturb less; with more it is the wall's. `--file` is a conversion of the model that only our ways
 get; `--examples` of each label stand in our prompt.
 """
 
@@ -31,7 +31,7 @@ from transforms.llama_adapter import ContextConfig, LlamaModel
 from transforms.model_files import fetch_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _TURN = 5
 _TOGETHER = 64
@@ -79,7 +79,11 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=40)
     parser.add_argument("--examples", type=int, default=0)
     parser.add_argument("--pack", type=int, default=16)
-    arguments = parser.parse_args()
+    return measure(parser.parse_args())
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Measure as the arguments say."""
     rows = pl.read_parquet(arguments.data / "sst2.parquet")
     texts = rows.filter(pl.col("split") == "test")["text"].to_list()
     source = LlamaCppModel(engine="llama_cpp", source=SOURCES[arguments.model])
@@ -103,17 +107,26 @@ def main() -> int:
     packed.score_many(texts[:2])
     for begin in range(0, arguments.records, _TURN):
         for name, way in ways.items():
-            size = _TOGETHER if name == "packed" else _TURN
+            end = begin + (_TOGETHER if name == "packed" else _TURN)
             started = clock()
-            way(texts[begin : begin + size])
-            rates[name].append(sum(tokens[begin : begin + size]) / (clock() - started))
+            way(texts[begin:end])
+            rates[name].append(sum(tokens[begin:end]) / (clock() - started))
         started = clock()
         context.decode_run(words[:_LIMIT_TOKENS], 0, want_last=True)
         rates["limit"].append(_LIMIT_TOKENS / (clock() - started))
         context.forget(0, 0)
+        sys.stdout.write(json.dumps(summary(arguments, single.prefix_tokens, tokens, rates)) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def summary(
+    arguments: argparse.Namespace, prefix: int, tokens: Sequence[int], rates: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """What was measured so far."""
     line: dict[str, Any] = {
         **{name: vars(arguments)[name] for name in ("model", "threads", "examples", "pack")},
-        "prefix_tokens": single.prefix_tokens,
+        "prefix_tokens": prefix,
         "tokens_a_record": round(statistics.mean(tokens[: arguments.records]), 1),
     }
     for kind, choose in (("median", statistics.median), ("best", max)):
@@ -122,8 +135,7 @@ def main() -> int:
         for name in ("one_by_one", "packed"):
             line[kind][f"{name}_of_stock"] = round(found[name] / found["stock"], 2)
             line[kind][f"{name}_of_limit"] = round(found[name] / found["limit"], 3)
-    sys.stdout.write(json.dumps(line) + "\n")
-    return 0
+    return line
 
 
 if __name__ == "__main__":
