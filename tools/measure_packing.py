@@ -4,10 +4,10 @@
     python -m tools.measure_packing --data FOLDER --model smollm2 --file converted.gguf --examples 4
 
 The same sst2 test records with the same threads and build, by turns: five records in the stock way (a chat
-completion of llama-cpp-python under a JSON schema) and one by one, sixty-four packed, and the limit. After each
-round the medians and best turns so far are printed as a JSON line. With one thread the clock is the
-processor's, which other processes disturb less; with more it is the wall's. `--file` is a conversion of the model that only our ways
-get; `--examples` of each label stand in our prompt.
+completion of llama-cpp-python under a JSON schema) and one by one, sixty-four packed, and the limit. After
+each round the medians and the best turns so far are printed as a JSON line. With one thread the clock is the
+processor's, which other processes disturb less; with more it is the wall's. `--file` is a conversion of the
+model that only our ways get; `--examples` of each label stand in our prompt.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.models import GEMMA, SMOLLM2, prompt_tokens, real_model, short_prompt
+import transforms.llama_adapter
+import transforms.llama_tap
+from tests.models import GEMMA, SMOLLM2, probabilities, prompt_tokens, real_model, scorer_of, short_prompt
 from transforms.llama_adapter import ContextConfig
 from transforms.output_head import OutputHead, find_head, round_to_8_bits
 
@@ -86,3 +88,35 @@ def test_it_gives_what_the_engine_gives(package: str) -> None:
     assert by_rows.shape == (1, len(tokens))
     assert by_rows == pytest.approx(by_engine, abs=1e-3)
     context.close()
+
+
+def test_a_missed_state_costs_time_only() -> None:
+    """Where the step before the head is not met, the evaluation goes to its end; the logits are the same."""
+    model = real_model(SMOLLM2)
+    prompt = prompt_tokens(model, short_prompt([" a"]), "My card has not arrived.")
+    context = model.open_context(ContextConfig(tokens=512))
+    head = context.head(TOKENS, prompt[:4])
+    expected = context.decode_wanted([prompt[4:]], 4, TOKENS, head)
+    context.forget(0, 4)
+
+    context._tap._places[transforms.llama_tap.STATE] = 1_000_000
+    found = context.decode_wanted([prompt[4:]], 4, TOKENS, head)
+
+    assert found == pytest.approx(expected, abs=1e-3)
+    context.close()
+
+
+def test_a_model_without_known_arithmetic_uses_its_whole_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers are those that the rows would give."""
+    model = real_model(SMOLLM2)
+    by_rows = scorer_of(model, [" card", " money"])
+    monkeypatch.setattr(transforms.llama_adapter, "find_head", lambda *_: None)
+    by_engine = scorer_of(model, [" card", " money"])
+
+    expected = probabilities(by_engine.score("My card has not arrived."))
+
+    assert by_engine._head is None
+    assert by_rows._head is not None
+    assert probabilities(by_rows.score("My card has not arrived.")) == pytest.approx(expected, abs=1e-3)
+    for scorer in (by_rows, by_engine):
+        scorer.close()
