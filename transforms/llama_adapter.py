@@ -7,6 +7,7 @@ a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence f
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 from dataclasses import dataclass
@@ -29,8 +30,11 @@ _GGUF_MAGIC = b"GGUF"
 MAX_SEQUENCES = 256
 """The number of sequences llama.cpp allows in one context (LLAMA_MAX_SEQ)."""
 ROWS_TOGETHER = 4
-"""Runs are filled up to a multiple of this many tokens. ggml's kernels take so many rows at once, and what is
-left over one by one and rounded in another way: a text's result would depend on what is beside it."""
+"""Runs are filled up to a multiple of this many tokens, for models that need it. Some of ggml's kernels take
+so many rows at once, and what is left over one by one and rounded in another way: a text's result would
+depend on what is beside it."""
+_TRIAL_TOKENS = 2 * ROWS_TOGETHER - 1
+_TRIAL_LOGITS = 256
 
 
 class ModelFileError(ValueError):
@@ -136,6 +140,23 @@ class LlamaModel:
         tokens: list[int] = buffer[:count]
         return tokens
 
+    @functools.cached_property
+    def rows_together(self) -> int:
+        """What runs must be filled up to a multiple of: 1, unless a run with tokens left over says otherwise.
+
+        Raises `EngineError` where llama.cpp fails.
+        """
+        context = LlamaContext(self, self._model, ContextConfig(tokens=256))
+        run = [self.vocabulary // 2 + number for number in range(_TRIAL_TOKENS)]
+        seen = np.arange(min(self.vocabulary, _TRIAL_LOGITS))
+        found = []
+        for rows in (1, ROWS_TOGETHER):
+            context.rows_together = rows
+            found.append(context.decode_wanted([run], 0, seen, None))
+            context.forget(0, 0)
+        context.close()
+        return 1 if np.array_equal(found[0], found[1]) else ROWS_TOGETHER
+
     def open_context(self, config: ContextConfig) -> LlamaContext:
         """Make a context of its own KV cache on these weights. Raises `EngineError` where memory lacks."""
         return LlamaContext(self, self._model, config)
@@ -167,6 +188,8 @@ class LlamaContext:
         # llama.cpp takes no more at once than the context holds, and ends the process where it is given more.
         self._batch_tokens: int = c.llama_n_batch(self._context)
         self._batch = Batch(self._batch_tokens, config.sequences)
+        self.rows_together: int | None = None
+        """What runs are filled up to a multiple of; None: what the model needs."""
 
     def decode_run(
         self, tokens: Sequence[int], start: int, *, want_last: bool
@@ -247,14 +270,15 @@ class LlamaContext:
             if whole:
                 self.decode_run(runs[0][:whole], start, want_last=False)
             runs, start = [runs[0][whole:]], start + whole
-        lasts = self._fill_batch(runs, start, outputs=ROWS_TOGETHER if head is not None else 1)
-        count = len(runs) * padded(max(map(len, runs)))
+        rows = self.rows_together or self._model.rows_together
+        lasts = self._fill_batch(runs, start, rows, outputs=rows if head is not None else 1)
+        count = len(runs) * padded(max(map(len, runs)), rows)
         found = self._outputs(count, lasts, head)
         return np.stack([logits[tokens] for logits in found] if head is None else found)
 
-    def _fill_batch(self, runs: Sequence[Sequence[int]], start: int, *, outputs: int) -> list[int]:
-        """Write runs into the batch, the number of outputs a multiple of `outputs`; where each run ends."""
-        batch, length = self._batch, padded(max(map(len, runs)))
+    def _fill_batch(self, runs: Sequence[Sequence[int]], start: int, rows: int, *, outputs: int) -> list[int]:
+        """Write runs into the batch, their length and the outputs multiples; return where each run ends."""
+        batch, length = self._batch, padded(max(map(len, runs)), rows)
         count = len(runs) * length
         if count > self._batch_tokens:
             raise EngineError(f"{count} tokens in a batch, but the context evaluates {self._batch_tokens}")
@@ -367,6 +391,6 @@ def _parameters(config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings ar
     return parameters
 
 
-def padded(length: int) -> int:
+def padded(length: int, rows: int = ROWS_TOGETHER) -> int:
     """The length that a run is filled up to."""
-    return -(-length // ROWS_TOGETHER) * ROWS_TOGETHER
+    return -(-length // rows) * rows

@@ -98,6 +98,14 @@ def test_the_same_as_alone(package: str, threads: int) -> None:
         scorer.close()
 
 
+@pytest.mark.parametrize(("package", "rows"), [(SMOLLM2, 1), (GEMMA, 4)])
+def test_what_runs_are_filled_up_to(package: str, rows: int) -> None:
+    """Q4_1 has no kernel that rounds rows left over in another way; Q4_K has one, where ggml repacks it."""
+    found = real_model(package).rows_together
+
+    assert found in {1, rows}
+
+
 def test_seconds_are_shared_by_tokens() -> None:
     """The sum is what the call took, and of two records in one evaluation the longer one pays more."""
     scorer = scorer_with(real_model(SMOLLM2), 4)
