@@ -64,6 +64,11 @@ def switch_or_settings(value: object) -> str:
     return "settings" if isinstance(value, dict) or hasattr(value, "max_requests") else "switch"
 
 
+def word_or_number(value: object) -> str:
+    """Tell which form `pack` has: a word, or a number of records."""
+    return "word" if isinstance(value, str) else "number"
+
+
 def complete_gate(data: object) -> object:
     """Add the terms that a gate with a target left out: delta 0.05 and the oracle `llm`."""
     if not isinstance(data, dict) or data.get("target") is None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the lines and of the files' names; a journal of another version is not read."""
 
-SCORING = 1
+SCORING = 2
 """Raised whenever scoring a label changes so much that earlier answers no longer count."""
 
 KEY_START, KEY_END = len(b'{"key":"'), len(b'{"key":"') + 32
