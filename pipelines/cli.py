@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
+from pipelines.cli_models import models_app
 from pipelines.cli_router import route, router_app
 from router.job_loading import job_schema
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 app.add_typer(router_app)
+app.add_typer(models_app)
 app.command()(route)
 
 JobFile = Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")]
