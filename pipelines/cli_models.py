@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from pipelines.cli_common import AsJson, Verbose, errors
+from pipelines.cli_common import AsJson, Sets, Verbose, errors
+from router.job_loading import parse_sets
 
 models_app = typer.Typer(
     name="models",
@@ -42,3 +44,46 @@ def quantize(  # noqa: PLR0917 - typer passes them by name
                 typer.echo("\n".join(told(one)))
         if as_json:
             typer.echo(json.dumps(made, ensure_ascii=False, indent=1))
+
+
+@models_app.command()
+def bench(  # noqa: PLR0917 - typer passes them by name
+    models: Annotated[list[str], typer.Argument(help=_MODEL, metavar="MODEL...")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Rows with true labels: what `input.path` may be.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="The column with the text.")] = None,
+    gold: Annotated[str | None, typer.Option("--gold", help="The column with the true label.")] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="The labels, as in a,b.")] = None,
+    instruction: Annotated[
+        str | None, typer.Option("--instruction", help="What to do, as one would tell a person.")
+    ] = None,
+    job_file: Annotated[
+        str | None,
+        typer.Option("--job", help="A job file: its task, and its input where no --data is given."),
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Which task of the job.")] = None,
+    records: Annotated[int, typer.Option(min=1, help="How many records to ask about.")] = 300,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each model.")] = 1,
+    as_json: AsJson = False,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Compare model files on the same records: size, memory, speed, accuracy, calibration, agreement."""
+    with errors(verbose=verbose):
+        from pipelines.bench import bench_models  # noqa: PLC0415 - loads the engine and Beam
+        from pipelines.bench_data import BenchOptions, read_bench  # noqa: PLC0415 - likewise
+        from pipelines.model_source import find_model  # noqa: PLC0415 - likewise
+        from pipelines.show_bench import print_bench  # noqa: PLC0415 - rich's tables
+
+        options = BenchOptions(
+            job_file, parse_sets(sets), task, data, text, gold, labels, instruction, records
+        )
+        asked = read_bench(options)
+        found = bench_models(
+            [find_model(model) for model in models], asked, threads, lambda line: typer.echo(line, err=True)
+        )
+        if as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            print_bench(found, Console())
