@@ -43,15 +43,12 @@ def bench_models(
 ) -> dict[str, Any]:
     """Ask every model about the records, by turns and each in a process of its own; returns JSON values.
 
+    `tell` gets a few words whenever something else begins.
     Raises `ModelFileError` or `PromptTooLongError` for a model that cannot be asked, and `JobFailedError`
     where its process dies.
     """
-    tell(
-        f"{len(bench.records):,} records, {len(models)} model(s), each in a process of its own with "
-        f"{threads} thread(s); what else runs on this machine shows in the speed"
-    )
     wanted = [_wanted(number, found, bench, threads) for number, found in enumerate(models, 1)]
-    replies = _ask_by_turns(models, wanted, bench)
+    replies = _ask_by_turns(models, wanted, bench, tell)
     said = [_said(one, bench) for one in replies]
     turns = [[turn_of(reply.answers) for reply in one] for one in replies]
     multi = bench.task.kind == "multi_label"
@@ -104,6 +101,7 @@ def _ask_by_turns(
     models: Sequence[FoundModel],
     wanted: Sequence[BenchModel],
     bench: BenchTask,
+    tell: Callable[[str], None],
 ) -> list[list[Scored]]:
     """What each model said of each part. The model that begins changes from part to part."""
     parts = parts_of(tuple(record.text for record in bench.records), TURNS)
@@ -111,9 +109,11 @@ def _ask_by_turns(
     with ExitStack() as stack:
         processes = [stack.enter_context(_Process(open_bench, one, bench.task)) for one in wanted]
         for found, process in zip(models, processes, strict=True):
+            tell(f"loading {found.given}")
             # Loading, and the pages that are touched for the first time, are not to be timed.
             _ask(found, process, parts[0][:1])
         for number, part in enumerate(parts):
+            tell(f"turn {number + 1} of {len(parts)}")
             for place in range(len(models)):
                 which = (number + place) % len(models)
                 replies[which].append(_ask(models[which], processes[which], part))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pipelines.cli_common import AsJson, Sets, Verbose, errors
 from router.job_loading import parse_sets
@@ -79,10 +80,15 @@ def bench(  # noqa: PLR0917 - typer passes them by name
         options = BenchOptions(
             job_file, parse_sets(sets), task, data, text, gold, labels, instruction, records
         )
-        asked = read_bench(options)
-        found = bench_models(
-            [find_model(model) for model in models], asked, threads, lambda line: typer.echo(line, err=True)
+        asked, console = read_bench(options), Console(stderr=True)
+        files = [find_model(model) for model in models]
+        typer.echo(
+            f"{len(asked.records):,} records, {len(files)} model(s), each in a process of its own with "
+            f"{threads} thread(s); what else runs on this machine shows in the speed",
+            err=True,
         )
+        with console.status("") as status:
+            found = bench_models(files, asked, threads, lambda words: status.update(escape(words)))
         if as_json:
             typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
         else:

@@ -70,16 +70,16 @@ def job_line(made: ModelFile) -> str:
 
 
 def _notes(source: ModelFile, made: ModelFile) -> Iterator[str]:
-    if source.quantised:
+    if source.quantised_as:
         more = (
             f"and {made.format} rounds what is left once more"
-            if made.bytes < source.bytes
+            if made.quantised and made.bytes < source.bytes
             else f"and {made.format} takes more room but cannot bring it back"
         )
         yield (
             f"Requantised: made from {source.lineage} weights, not from those that were trained. What "
-            f"{source.format} rounded away is lost, {more}. Where an f16, bf16 or f32 file can be had, "
-            "quantise that."
+            f"{' and then '.join(source.quantised_as)} rounded away is lost, {more}. Where an f16, bf16 or "
+            "f32 file can be had, quantise that."
         )
     blocks = made.format.endswith("_k") or "_k_" in made.format
     share = sum(part for kind, part in made.shares.items() if kind.endswith("_k"))

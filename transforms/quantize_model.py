@@ -59,6 +59,11 @@ class ModelFile:
     """By tensor type: its share of the weights."""
 
     @property
+    def quantised_as(self) -> tuple[str, ...]:
+        """The quantised formats that the weights have been through: none where they are as trained."""
+        return (*self.was, self.format) if self.quantised else self.was
+
+    @property
     def lineage(self) -> str:
         """The format, and those before it: `q8_0 of q4_1`."""
         return " of ".join((self.format, *reversed(self.was)))
@@ -91,7 +96,7 @@ def quantise(source: ModelFile, target: pathlib.Path, wanted: str) -> ModelFile:
     A file made from quantised weights says so in its settings, so that its own descendants can tell.
     Raises `ModelFileError` where llama.cpp cannot make it or the disk does not take it.
     """
-    before = (*source.was, source.format) if source.quantised else ()
+    before = source.quantised_as
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantize-") as folder:

@@ -121,6 +121,8 @@ def test_two_real_files(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str
 
     assert code == 0, errors
     assert errors.startswith("8 records, 2 model(s), each in a process of its own with 1 thread(s)")
+    assert errors.count("\n") == 1, errors
+    assert "\x1b" not in errors
     assert capfd.readouterr().err == "", "the processes are quiet"
     found = json.loads(said)
     first, second = found["models"]

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.model_source import find_model
+from pipelines.quantize import _notes
 from router.job import LlamaCppModel
 from tests.models import SMOLLM2, real_model
 from tests.transforms.gguf_examples import gguf, number_setting, tensor
+from transforms.quantize_model import ModelFile
 
 if TYPE_CHECKING:
     import pathlib
@@ -119,3 +121,49 @@ def test_names_of_what_is_made(tmp_path: pathlib.Path) -> None:
 
     assert find_model(str(folder / "SmolLM2-x.gguf")).stem == "SmolLM2-x"
     assert find_model(f"file://{folder}/model.gguf").stem == "smollm2-model"
+
+
+def model_file(kind: str, size: int, was: tuple[str, ...] = (), *, quantised: bool = True) -> ModelFile:
+    """A file of so many bytes."""
+    return ModelFile("a.gguf", kind, was, quantised, size, "0", {kind: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("source", "made", "lost"),
+    [
+        (model_file("f16", 9, quantised=False), model_file("q4_0", 2), None),
+        (
+            model_file("q4_1", 3),
+            model_file("q4_0", 2),
+            "q4_1 rounded away is lost, and q4_0 rounds what is left",
+        ),
+        (model_file("q4_1", 3), model_file("q8_0", 5), "q8_0 takes more room but cannot bring it back"),
+        (
+            model_file("q8_0", 5, ("q4_1",)),
+            model_file("q4_0", 2),
+            "made from q8_0 of q4_1 weights, not from those that were trained. What q4_1 and then q8_0 rounded",
+        ),
+        # Numbers of 16 bits are no originals where they were made from fewer.
+        (
+            model_file("f16", 9, ("q4_1",), quantised=False),
+            model_file("q4_0", 2),
+            "made from f16 of q4_1 weights, not from those that were trained. What q4_1 rounded away is lost",
+        ),
+        (model_file("q4_1", 3), model_file("f16", 9, quantised=False), "f16 takes more room but cannot"),
+    ],
+)
+def test_what_is_said_to_be_lost(source: ModelFile, made: ModelFile, lost: str | None) -> None:
+    """Nothing beyond the format's own rounding where the weights are as trained."""
+    notes = list(_notes(source, made))
+
+    assert len(notes) == (lost is not None)
+    assert lost is None or lost in notes[0]
+
+
+def test_blocks_that_do_not_fit() -> None:
+    """llama.cpp gives rows of another length larger types, and the user gets to know."""
+    mixed = ModelFile("a.gguf", "q4_k_m", (), True, 5, "0", {"q5_0": 0.8, "q4_k": 0.15, "q6_k": 0.05})
+
+    [note] = _notes(model_file("f16", 9, quantised=False), mixed)
+
+    assert note.startswith("Only 20% of the weights are in blocks of 256, as q4_k_m means them")
