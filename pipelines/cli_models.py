@@ -87,7 +87,7 @@ def bench(  # noqa: PLR0917 - typer passes them by name
             f"{threads} thread(s); what else runs on this machine shows in the speed",
             err=True,
         )
-        with console.status("") as status:
+        with console.status("", refresh_per_second=2) as status:
             found = bench_models(files, asked, threads, lambda words: status.update(escape(words)))
         if as_json:
             typer.echo(json.dumps(found, ensure_ascii=False, indent=1))

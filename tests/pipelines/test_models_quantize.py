@@ -141,7 +141,7 @@ def model_file(kind: str, size: int, was: tuple[str, ...] = (), *, quantised: bo
         (
             model_file("q8_0", 5, ("q4_1",)),
             model_file("q4_0", 2),
-            "made from q8_0 of q4_1 weights, not from those that were trained. What q4_1 and then q8_0 rounded",
+            "made from q8_0 of q4_1 weights, not from those that were trained. What q4_1 and then q8_0",
         ),
         # Numbers of 16 bits are no originals where they were made from fewer.
         (
