@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+import pathlib
+import re
 
 import pytest
 import yaml
@@ -16,10 +17,7 @@ from pipelines.quantize import _notes
 from router.job import LlamaCppModel
 from tests.models import SMOLLM2, real_model
 from tests.transforms.gguf_examples import gguf, number_setting, tensor
-from transforms.quantize_model import ModelFile
-
-if TYPE_CHECKING:
-    import pathlib
+from transforms.quantize_model import FORMATS, ModelFile
 
 Q4_0 = gguf([("general.file_type", number_setting(2))], [tensor("a", 2, 64)])
 
@@ -167,3 +165,11 @@ def test_blocks_that_do_not_fit() -> None:
     [note] = _notes(model_file("f16", 9, quantised=False), mixed)
 
     assert note.startswith("Only 20% of the weights are in blocks of 256, as q4_k_m means them")
+
+
+def test_formats_are_described() -> None:
+    """The page lists all that can be made."""
+    page = pathlib.Path(__file__).parents[2] / "docs" / "models-and-prompts.md"
+    listed = page.read_text("utf-8").partition("Formats: ")[2].partition(".")[0]
+
+    assert re.findall("`(.+?)`", listed) == list(FORMATS)
