@@ -72,10 +72,10 @@ def bench(  # noqa: PLR0917 - typer passes them by name
 ) -> None:
     """Compare model files on the same records: size, memory, speed, accuracy, calibration, agreement."""
     with errors(verbose=verbose):
-        from pipelines.bench import bench_models  # noqa: PLC0415 - loads the engine and Beam
-        from pipelines.bench_data import BenchOptions, read_bench  # noqa: PLC0415 - likewise
         from pipelines.model_source import find_model  # noqa: PLC0415 - likewise
-        from pipelines.show_bench import print_bench  # noqa: PLC0415 - rich's tables
+        from pipelines.models_bench import bench_models  # noqa: PLC0415 - loads the engine and Beam
+        from pipelines.models_bench_data import BenchOptions, read_bench  # noqa: PLC0415 - likewise
+        from pipelines.show_models import print_bench  # noqa: PLC0415 - rich's tables
 
         options = BenchOptions(
             job_file, parse_sets(sets), task, data, text, gold, labels, instruction, records

@@ -14,17 +14,17 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipelines import bench
-from pipelines.bench import bench_models, parts_of
-from pipelines.bench_data import BenchOptions, read_bench
+from pipelines import models_bench
 from pipelines.cli import app
 from pipelines.errors import JobFailedError
 from pipelines.model_source import find_model
-from pipelines.show_bench import print_bench
+from pipelines.models_bench import bench_models, parts_of
+from pipelines.models_bench_data import BenchOptions, read_bench
+from pipelines.show_models import print_bench
 from tests.fake_models import FakeScorer
 from tests.models import SMOLLM2, real_model
 from tests.transforms.gguf_examples import gguf, number_setting, tensor
-from transforms.bench_model import BenchModel, Memory, Scored, _answer, memory_now
+from transforms.model_figures import BenchModel, Memory, Scored, _answer, memory_now
 from transforms.own_process import ProcessDiedError
 from transforms.quantize_model import describe_model, quantise
 
@@ -97,7 +97,7 @@ class FakeProcess:
 def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeProcess]:
     """Models that answer at once."""
     FakeProcess.asked = []
-    monkeypatch.setattr(bench, "_Process", FakeProcess)
+    monkeypatch.setattr(models_bench, "_Process", FakeProcess)
     monkeypatch.setattr(FakeProcess, "dies", False)
     return FakeProcess
 

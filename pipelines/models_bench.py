@@ -17,17 +17,17 @@ from router.catalogue import load_catalogue
 from router.job import LlamaCppModel
 from router.journal import local_fingerprint
 from router.model_bench import read_said, speed, turn_of, worth
-from transforms.bench_model import BenchModel, Scored, open_bench
 from transforms.label_scorer import PromptTooLongError
 from transforms.llama_adapter import ModelFileError
+from transforms.model_figures import BenchModel, Scored, open_bench
 from transforms.own_process import OwnProcess, ProcessDiedError
 from transforms.text_encoder import ENCODER, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipelines.bench_data import BenchTask
     from pipelines.model_source import FoundModel
+    from pipelines.models_bench_data import BenchTask
     from router.bias import LabelBias
     from router.model_bench import Said
     from router.records import Answer
