@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
+from pipelines.cli_models import models_app
 from pipelines.cli_router import route, router_app
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 app.add_typer(router_app)
+app.add_typer(models_app)
 app.command()(route)
 app.command()(bench)
 

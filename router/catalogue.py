@@ -31,6 +31,8 @@ class CatalogueEntry(BaseModel):
 
     match: str
     name: str
+    source: str | None = None
+    """Where it comes from as a package; None where that is not known."""
     licence: str
     languages: str
     without_examples: FormEntry
@@ -49,6 +51,18 @@ class Catalogue(BaseModel):
     def entry(self, source: str) -> CatalogueEntry:
         """The first entry whose `match` is part of the source, ignoring case."""
         return next(entry for entry in self.catalogue if entry.match.lower() in source.lower())
+
+    def source(self, name: str) -> str | None:
+        """Where the model of that name (its `match`) comes from; None where no entry says it."""
+        wanted = name.lower()
+        return next(
+            (one.source for one in self.catalogue if one.source and one.match.lower() == wanted), None
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that `source` knows."""
+        return tuple(one.match for one in self.catalogue if one.source)
 
     @field_validator("catalogue")
     @classmethod
