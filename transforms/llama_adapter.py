@@ -1,4 +1,4 @@
-"""The only module that touches llama.cpp, with `quantize_model`: a typed adapter around the low-level API of llama-cpp-python.
+"""A typed adapter around llama-cpp-python's low-level API; but for `quantize_model`, none knows llama.cpp.
 
 The high-level `Llama` class keeps logits of every token and builds a Python object per token; what the scorer
 needs is a KV cache it can rewind, batches in which a token may belong to several sequences, and the logits of
