@@ -25,6 +25,8 @@ WORTH_BYTES = 256 << 10
 """From so much input on: a thousand or two short texts, minutes of a small model's time on one core."""
 WORTH_RECORDS = 1_000
 """The same where the number of records is limited."""
+PILOT_FACTOR = 4
+"""With a target, so many times as much: every step of the pilot starts the processes anew."""
 PROCESS_BYTES = 1 << 30
 """Memory that a process may need beside the models' files, which all processes share."""
 
@@ -53,7 +55,12 @@ class Choice:
 
 
 def choose_processes(
-    machine: Machine, threads: Sequence[int | None], input_bytes: int | None, limit: int | None
+    machine: Machine,
+    threads: Sequence[int | None],
+    input_bytes: int | None,
+    limit: int | None,
+    *,
+    pilot: bool = False,
 ) -> Choice:
     """One process a core where that pays: small models gain little from a second thread.
 
@@ -62,12 +69,14 @@ def choose_processes(
         threads: Of each local model as the job file has it; None where it does not say.
         input_bytes: Size of the input; None where it is not known.
         limit: How many records are wanted; None for all.
+        pilot: Whether small pipelines run before the job, to certify its gate.
     """
+    factor = PILOT_FACTOR if pilot else 1
     if not threads:
         return Choice(1, "no model runs here")
-    if limit is not None and limit < WORTH_RECORDS:
+    if limit is not None and limit < WORTH_RECORDS * factor:
         return Choice(1, f"{limit:,} records are answered before another process has started")
-    if input_bytes is not None and input_bytes < WORTH_BYTES:
+    if input_bytes is not None and input_bytes < WORTH_BYTES * factor:
         return Choice(1, f"an input of {input_bytes:,} bytes is read before another process has started")
     wanted = max(1, machine.cores // max(one or 1 for one in threads))
     if machine.free_bytes is None:
@@ -91,7 +100,8 @@ def settle_workers(
         return None
     models = [job.models[name] for name in used_models(job)]
     threads = [one.threads for one in models if isinstance(one, LlamaCppModel)]
-    choice = choose_processes(this_machine(), threads, _input_bytes(job), limit)
+    pilot = job.routing.gate.target is not None and job.calibration.artefact is None
+    choice = choose_processes(this_machine(), threads, _input_bytes(job), limit, pilot=pilot)
     if choice.processes == 1:
         return None
     direct = options.view_as(DirectOptions)

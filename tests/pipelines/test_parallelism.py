@@ -48,6 +48,13 @@ def test_one_process_a_core_where_that_pays(
     assert found.why
 
 
+def test_a_pilot_has_to_be_worth_it_too() -> None:
+    """Its steps start processes of their own, so four times as much input is needed."""
+    assert choose_processes(FOUR, [None], 4 * WORTH_BYTES, None, pilot=True).processes == 4
+    assert choose_processes(FOUR, [None], 4 * WORTH_BYTES - 1, None, pilot=True).processes == 1
+    assert choose_processes(FOUR, [None], None, 4 * WORTH_RECORDS - 1, pilot=True).processes == 1
+
+
 def settled(world: World, rows: int, *arguments: str) -> tuple[str | None, int, str]:
     """What was said, and the options as they are then."""
     text = "word " * 50
