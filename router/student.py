@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.calibration import surety
+from router.names import STUDENT
 from router.ngrams import BUCKETS
 from router.pilot_size import kept_share
 from router.route_head import RouteHead
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from router.records import LabelScores
     from router.text_view import TextView
 
-STUDENT = "student"
-"""Its name among the models of an output."""
-
 LEAST_SHARE = 0.05
 """With fewer of the records it does not pay: it looks at every text, and the others are asked as before."""
+
+
+_BAND, _BAND_SHARE = 40, 10
+"""How many of the least sure answers are looked at to see how good the small model is there: at least so many,
+and a tenth of the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Judged:
 
 
 def combine(student: Judged, small: Judged, cut: float) -> Judged:
-    """The two as one labeller: the student's answers from a confidence of `cut` on, else the small model's."""
+    """The two as one labeller: the student answers from a confidence of `cut` on, else the small model."""
     takes = student.confidence >= cut
     return Judged(
         np.where(takes, student.confidence, small.confidence), np.where(takes, student.agrees, small.agrees)
@@ -144,7 +147,8 @@ def choose_cut(
     """The lowest cut at which the student costs neither the promise nor calls; None where it does not pay.
 
     From it on, the student agrees with the oracle at least as often as the target asks, and no fewer records
-    are kept than by the small model alone.
+    are kept than by the small model alone. Its least sure answers are as good as the target asks, or at least
+    as good as the small model's there: what the promise leaves open is not spent on worse answers.
 
     Args:
         student: its answers.
@@ -168,9 +172,19 @@ def choose_cut(
         takes = student.confidence >= cut
         if float(takes.mean()) < LEAST_SHARE:
             return None
-        if float(student.agrees[takes].mean()) < target:
+        if float(student.agrees[takes].mean()) < target or cut < min(
+            target, _least_sure(student, small, cut)
+        ):
             continue
         kept = worth(combine(student, small, float(cut)))
         if kept >= before:
             return Cut(float(cut), float(takes.mean()), kept, before)
     return None
+
+
+def _least_sure(student: Judged, small: Judged, cut: float) -> float:
+    """How often the small model agrees on the records of which the student is least sure, from the cut on."""
+    takes = np.flatnonzero(student.confidence >= cut)
+    size = max(_BAND, len(student.confidence) // _BAND_SHARE)
+    band = takes[np.argsort(student.confidence[takes], kind="stable")][:size]
+    return float(small.agrees[band].mean())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from router.confidence import ConfidenceCurve
+    from router.route_head import RouteHead
     from router.text_view import TextView
 
 LEAST_ROWS = 50
@@ -48,33 +50,37 @@ def fit_student(
         encoder: digest of the encoder whose vectors the views hold.
     """
     counts = Counter(labels)
-    known = np.array([counts[label] >= LEAST_ROWS_A_LABEL for label in labels], bool)
-    if len(labels) < LEAST_ROWS or sum(count >= LEAST_ROWS_A_LABEL for count in counts.values()) < 2:  # noqa: PLR2004 - one label leaves nothing to tell apart
+    known = [place for place, label in enumerate(labels) if counts[label] >= LEAST_ROWS_A_LABEL]
+    if len(labels) < LEAST_ROWS or len({labels[place] for place in known}) < 2:  # noqa: PLR2004 - one label leaves nothing to tell apart
         return None
-    at = np.flatnonzero(known)
-    rows = RouteRows([views[place] for place in at], [labels[place] for place in at])
+    rows = RouteRows([views[place] for place in known], [labels[place] for place in known])
     fitted = fit_route_head(rows)
-    head = fitted.head
-    halved = halved_probabilities(rows, head.temperature)
-    names = np.array(head.labels, dtype=object)
-    said = np.array(rows.labels, dtype=object)
-    right = names[fitted.held_back.argmax(axis=1)] == said
-    curve = fit_confidence(surety(fitted.held_back, multi_label=False), right.astype(bool))
+    head, held_back = fitted.head, fitted.held_back
+    curve = fit_confidence(surety(held_back, multi_label=False), _right(head, held_back, rows))
+    others = [place for place in range(len(labels)) if counts[labels[place]] < LEAST_ROWS_A_LABEL]
+    missed = head.probabilities([views[place] for place in others])
 
     def judged(seen: npt.NDArray[np.float64]) -> Judged:
         found = Judged(np.full(len(labels), -1.0), np.zeros(len(labels), bool))
-        found.confidence[at] = curve(surety(seen, multi_label=False))
-        found.agrees[at] = names[seen.argmax(axis=1)] == said
+        found.confidence[known] = curve(surety(seen, multi_label=False))
+        found.agrees[known] = _right(head, seen, rows)
+        if others:
+            # A label that was not learned is answered all the same: wrongly, and as surely as any other.
+            found.confidence[others] = curve(surety(missed, multi_label=False))
         return found
 
-    held_back = judged(fitted.held_back)
-    # A row whose label was not learned is answered all the same, wrongly, and as surely as any other.
-    for place in np.flatnonzero(~known):
-        held_back.confidence[place] = float(
-            curve(surety(head.probabilities([views[place]]), multi_label=False))[0]
-        )
+    student = _student(task, head, curve, rows=len(labels), encoder=encoder)
+    return FittedStudent(student, judged(held_back), judged(halved_probabilities(rows, head.temperature)))
+
+
+def _right(head: RouteHead, seen: npt.NDArray[np.float64], rows: RouteRows) -> npt.NDArray[np.bool_]:
+    said = [head.labels[best] for best in seen.argmax(axis=1).tolist()]
+    return np.array([one == label for one, label in zip(said, rows.labels, strict=True)], bool)
+
+
+def _student(task: str, head: RouteHead, curve: ConfidenceCurve, *, rows: int, encoder: str) -> Student:
     buckets = np.flatnonzero(head.ngrams.any(axis=1)).astype(np.int32)
-    student = Student(
+    return Student(
         task,
         head.labels,
         head.dense,
@@ -83,11 +89,10 @@ def fit_student(
         head.intercept,
         head.temperature,
         curve,
-        1.0,
-        len(labels),
-        encoder,
+        cut=1.0,
+        rows=rows,
+        encoder=encoder,
     )
-    return FittedStudent(student, held_back, judged(halved))
 
 
 def with_cut(student: Student, cut: float) -> Student:
