@@ -138,8 +138,8 @@ def _check_terms(plan: Plan, found: GateCalibration) -> None:
         return
     if found.students and gate.student != "auto":
         raise CalibrationError(
-            "calibration.artefact: it was certified with a student, which answers ahead of the small models; set "
-            "routing.gate.student to auto, or calibrate again"
+            "calibration.artefact: it was certified with a student, which answers ahead of the small models; "
+            "set routing.gate.student to auto, or calibrate again"
         )
     for name, value in (("oracle", gate.oracle), ("per", gate.per)):
         if found.terms.get(name) != value:

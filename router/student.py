@@ -33,8 +33,8 @@ LEAST_SHARE = 0.05
 
 
 _BAND, _BAND_SHARE = 40, 10
-"""How many of the least sure answers are looked at to see how good the small model is there: at least so many,
-and a tenth of the records."""
+"""How many of its least sure answers are looked at to see how good the small model is there: at least so
+many, and a tenth of the records."""
 
 
 @dataclass(frozen=True, slots=True)
