@@ -11,7 +11,7 @@ from pipelines.calibration_store import CalibrationError
 from router.gate_calibration import StudentReport
 from router.guarantee import Population, tolerated_errors
 from router.student import LEAST_SHARE, Cut, Judged, Student, choose_cut, combine
-from router.student_training import fit_student, with_cut
+from router.student_training import FittedStudent, fit_student, with_cut
 from transforms.ask_student import StudentSession, encoder_digest, look_at
 
 if TYPE_CHECKING:
@@ -45,50 +45,53 @@ def teach(  # noqa: PLR0913, PLR0917 - the rows, the promise and the plan
     job = calibrator.run.plan.job
     if job.routing.gate.student != "auto":
         return fitted
-    wrong = _tolerated(terms, plan)
-    students: list[Student] = []
-    reports: list[StudentReport] = []
+    wrong, drawn = _tolerated(terms, plan), np.arange(len(works)) >= first
     for task in job.tasks:
         if task.kind != "single_label":
             continue
         places, labels = _rows_of(calibrator, task, works)
-        found = fit_student(
-            task.name, look_at([works[at].record.text for at in places]), labels, encoder=encoder_digest()
-        )
-        if found is None:
-            reports.append(StudentReport(task.name, "left out: too few records of two labels to learn from"))
-            continue
-        now = _over(found.judged, places, len(works))
-        drawn = np.arange(len(works)) >= first
-        cut = choose_cut(
-            _some(now, drawn),
-            _some(Judged(fitted.confidence, fitted.agrees), drawn),
-            target=terms.target,
-            wrong=wrong,
-            escalates=job.routing.escalate_to is not None,
-        )
-        reports.append(StudentReport(task.name, _reason(cut)))
-        if cut is None:
-            continue
-        students.append(with_cut(found.student, cut.confidence))
-        both = combine(now, Judged(fitted.confidence, fitted.agrees), cut.confidence)
-        halved = _over(found.halved, places, len(works))
-        half = combine(halved, Judged(fitted.halved, fitted.halved_agrees), cut.confidence)
-        fitted = replace(
-            fitted,
-            confidence=both.confidence,
-            agrees=both.agrees,
-            halved=half.confidence,
-            halved_agrees=half.agrees,
-        )
-    return replace(fitted, students=tuple(students), student_reports=tuple(reports))
+        views = look_at([works[at].record.text for at in places])
+        found = fit_student(task.name, views, labels, encoder=encoder_digest())
+        cut, reason = None, "left out: too few records of two labels to learn from"
+        if found is not None:
+            cut = choose_cut(
+                _some(_over(found.judged, places, len(works)), drawn),
+                _some(Judged(fitted.confidence, fitted.agrees), drawn),
+                target=terms.target,
+                wrong=wrong,
+                escalates=job.routing.escalate_to is not None,
+            )
+            reason = _reason(cut)
+        calibrator.tell(f"student for {task.name}: {reason}")
+        reports = (*fitted.student_reports, StudentReport(task.name, reason))
+        fitted = replace(fitted, student_reports=reports)
+        if found is not None and cut is not None:
+            fitted = _with(fitted, found, places, cut)
+    return fitted
+
+
+def _with(fitted: Fitted, found: FittedStudent, places: Sequence[int], cut: Cut) -> Fitted:
+    """The training rows as small models and the student read them together."""
+    rows = len(fitted.confidence)
+    now = _over(found.judged, places, rows)
+    both = combine(now, Judged(fitted.confidence, fitted.agrees), cut.confidence)
+    halved = _over(found.halved, places, rows)
+    half = combine(halved, Judged(fitted.halved, fitted.halved_agrees), cut.confidence)
+    return replace(
+        fitted,
+        confidence=both.confidence,
+        agrees=both.agrees,
+        halved=half.confidence,
+        halved_agrees=half.agrees,
+        students=(*fitted.students, with_cut(found.student, cut.confidence)),
+    )
 
 
 def _reason(cut: Cut | None) -> str:
     if cut is None:
         return (
-            f"left out: it is right often enough on fewer than {LEAST_SHARE:.0%} of the training records, or "
-            "would have more of them escalated"
+            f"left out: on fewer than {LEAST_SHARE:.0%} of the training records it is as good as the target "
+            "or the small model, without more of them escalated"
         )
     return (
         f"answers {cut.taken:.0%} of the training records, from a confidence of {cut.confidence:.3f} on; "

@@ -90,9 +90,9 @@ def outcome(folder: pathlib.Path, output: pathlib.Path) -> dict[str, Any]:
         pl.read_parquet(folder / "gold.parquet"), on="id"
     )
     said = found.with_columns(
-        pl.col("annotation").struct.field(name) for name in ("label", "status", "model", "reason")
+        pl.col("annotation").struct.field(name) for name in ("label", "status", "model")
     ).with_columns((pl.col("label") == pl.col("gold")).alias("right"))
-    outside = said.filter(~pl.col("reason").str.ends_with("asked for the pilot"))
+    outside = said.filter(~pl.col("id").is_in(_pilot(output, summary["gate"]["pilot"])))
     kept = outside.filter(pl.col("status") == "kept")
     taken = kept.filter(pl.col("model") == "student")
     by_model = {name: [used["asked"], used["seconds"]] for name, used in summary["by_model"].items()}
@@ -108,6 +108,13 @@ def outcome(folder: pathlib.Path, output: pathlib.Path) -> dict[str, Any]:
         "student": summary["gate"].get("student"),
         "right": {name: _rate(rows) for name, rows in rates.items()},
     }
+
+
+def _pilot(output: pathlib.Path, sizes: dict[str, int]) -> list[str]:
+    """Ids of the records that the large model answered for the pilot."""
+    lines = (output / "state/calibration/pilot.jsonl").read_text().splitlines()[1:]
+    used = sizes["examples"] + sizes["train"] + sizes["certify"]
+    return [json.loads(line)["id"] for line in lines[:used]]
 
 
 def _rate(rows: pl.DataFrame) -> dict[str, Any]:
