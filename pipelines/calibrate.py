@@ -219,6 +219,14 @@ class Calibrator:
             return gold_labels(work.record.gold, self.run.plan.task(work.record.task))
         return self.large_labels(work)
 
+    def _charge_students(self, works: Sequence[Work], fitted: Fitted) -> None:
+        """Put what small models took for training records on the account of those that students take."""
+        for place in student_answers(self.run.plan.job, fitted.students, works):
+            work = works[place]
+            answer = self.small_answer(work)
+            if answer is not None:
+                self.charge(text_key(work.record.text, work.record.task), answer)
+
     def _certify(
         self,
         pilot: Pilot,
@@ -230,6 +238,7 @@ class Calibrator:
         used, trained = sizes
         self.tell(f"pilot: {len(works):,} more records to certify the gate")
         self.ask_large(works)
+        self._charge_students((*pilot.corrected, *pilot.works[used : used + trained]), fitted)
         taken = student_answers(self.run.plan.job, fitted.students, works)
         self.ask_small([work for place, work in enumerate(works) if place not in taken], fitted.prompts)
         found = certify_rows(self, pilot, fitted, works, taken, used + trained)

@@ -71,8 +71,11 @@ def test_the_student_takes_its_share(world: World, asked: list[str]) -> None:
     assert (taken["status"] == "kept").all()
     assert taken["reason"].str.starts_with("confidence ").all()
     assert taken["text"].str.contains("awful|lovely").all()
-    # Pilot and main pass ask the small model about what the student does not take.
     assert set(taken["text"]).isdisjoint(asked)
+    # What the small model said of the training records is on their accounts, whoever answered them.
+    calls = {name: one["asked"] for name, one in summary["by_model"].items()}
+    assert calls["small"] + calls["large"] == len(asked)
+    assert calls["small"] < 800
     assert summary["answered_by"]["student"] == len(taken)
     assert summary["gate"]["certified"] is True
     assert (found["label"] == found["truth"]).mean() >= 0.9
