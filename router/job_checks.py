@@ -158,9 +158,7 @@ def routing_problems(
         problems += _unknown(_models_named(routing), models, "one of the models")
         problems += _not_gated(routing, models)
         if routing.gate.student == "auto" and STUDENT in models:
-            says = (
-                f"cannot be auto where a model is named {STUDENT}, as its own answers are; rename the model"
-            )
+            says = f"is not possible where a model is named {STUDENT}, as its answers are; rename the model"
             problems.append((("gate", "student"), says, "auto"))
     return problems
 

@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 from pipelines.calibration_store import CalibrationError, load_artefact
+from pipelines.evaluate import evaluate_output
 from tests.pipelines.gate_rows import LABELS, read, target_job
+from tests.pipelines.test_plan import planned
 from transforms import ask_student
 
 if TYPE_CHECKING:
@@ -119,6 +121,22 @@ def test_it_is_part_of_the_calibration(world: World) -> None:
     assert manifest["student"]["sentiment"]["digest"] == student.digest
     methods = {one["model"]: one["method"] for one in summary["calibration"]}
     assert methods["student"] == "a linear head on the text, learned from the pilot"
+
+
+def test_report_evaluation_and_plan_know_it(world: World) -> None:
+    """The pages name it, the evaluation judges its answers, and a plan of the same job is made as before."""
+    world.write_lines(student_rows(700))
+    source = {**world.job().input.model_dump(), "gold": "truth"}
+    job = with_student(input=source)
+    world.run(**job)
+
+    found = evaluate_output(str(world.output))["tasks"]["sentiment"]
+    report = (world.output / "report.html").read_text()
+    plan = planned(world.job_file(output={"path": str(world.folder / "planned")}, **job))
+
+    assert found["accuracy"]["count"] >= 0.9 * 700
+    assert ">student<" in report
+    assert plan["records"]["annotated"] == 700
 
 
 def test_a_student_that_knows_nothing_is_left_out(world: World, asked: list[str]) -> None:
