@@ -61,7 +61,7 @@ def job_of(
         "router": {"find": "needed"},
         "calibration": {
             "search_seconds": 0,
-            "pilot": {"train": arguments.train, "certify": arguments.certify},
+            "pilot": {name: size for name in ("train", "certify") if (size := getattr(arguments, name))},
         },
     }
 
@@ -154,8 +154,8 @@ def main() -> None:
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--datasets", default="trec,emotion")
     parser.add_argument("--records", type=int, default=1500)
-    parser.add_argument("--train", type=int, default=500)
-    parser.add_argument("--certify", type=int, default=300)
+    parser.add_argument("--train", type=int, default=0, help="records of the pilot; 0: as a job chooses")
+    parser.add_argument("--certify", type=int, default=0)
     parser.add_argument("--examples", type=int, default=4, help="of each label, in the small model's prompt")
     parser.add_argument("--model", choices=sorted(SOURCES), default="gemma3")
     parser.add_argument("--target", type=float, default=0.95)
