@@ -36,12 +36,13 @@ def test_the_lowest_cut_that_costs_nothing_is_taken() -> None:
     """From .6 on three of four answers are right, as the target asks, and the small model's are right on two.
 
     One mistake in five rows is tolerated: the small model alone keeps four, both together all. From .5 on
-    the student is no better than the small model, of whose five answers three are right.
+    the student is no better than the small model, of whose five answers three are right. So the cut is .55.
     """
     found = choose_cut(SURE, SMALL, target=0.75, wrong=0.2)
 
     assert found is not None
-    assert (found.confidence, found.taken, found.kept, found.before) == (0.6, 0.8, 1.0, 0.8)
+    assert found.confidence == pytest.approx(0.55)
+    assert (found.taken, found.kept, found.before) == (0.8, 1.0, 0.8)
 
 
 def test_answers_that_miss_the_target_do_not_count() -> None:
@@ -49,7 +50,8 @@ def test_answers_that_miss_the_target_do_not_count() -> None:
     found = choose_cut(SURE, SMALL, target=0.9, wrong=0.2)
 
     assert found is not None
-    assert (found.confidence, found.taken, found.kept) == (0.7, 0.6, 1.0)
+    assert found.confidence == pytest.approx(0.65)
+    assert (found.taken, found.kept) == (0.6, 1.0)
 
 
 def test_what_the_promise_leaves_open_is_not_spent() -> None:
@@ -59,7 +61,8 @@ def test_what_the_promise_leaves_open_is_not_spent() -> None:
     found = choose_cut(student, judged(*[(0.9, 1)] * 4), target=0.75, wrong=0.25)
 
     assert found is not None
-    assert (found.confidence, found.taken) == (0.95, 0.5)
+    assert found.confidence == pytest.approx(0.775)
+    assert found.taken == 0.5
 
 
 def test_a_student_that_costs_calls_is_left_out() -> None:
@@ -90,7 +93,8 @@ def test_without_a_large_model_no_fewer_may_agree() -> None:
     found = choose_cut(SURE, SMALL, target=0.9, wrong=0.0, escalates=False)
 
     assert found is not None
-    assert (found.confidence, found.kept, found.before) == (0.7, 1.0, 0.6)
+    assert found.confidence == pytest.approx(0.65)
+    assert (found.kept, found.before) == (1.0, 0.6)
 
 
 def encode(texts: list[str]) -> np.ndarray:
