@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
+from pipelines.cli_models import models_app
 from pipelines.cli_router import route, router_app
-from router.job_loading import job_schema
 
 app = typer.Typer(
     name="tekizai",
@@ -21,7 +22,9 @@ app = typer.Typer(
 )
 
 app.add_typer(router_app)
+app.add_typer(models_app)
 app.command()(route)
+app.command()(bench)
 
 JobFile = Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")]
 BeamOptions = Annotated[
@@ -178,6 +181,8 @@ def evaluate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
+    from router.job_loading import job_schema  # noqa: PLC0415 - `--help` needs no model of the job file
+
     typer.echo(json.dumps(job_schema(), indent=1))
 
 

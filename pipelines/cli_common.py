@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import FAILED, WRONG, JobFailedError
-from router.job_loading import apply_overrides, load_job, parse_sets
 from transforms.llm_access import LlmStop
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and t
 
 def load(job_file: str, sets: list[str], input_path: str | None, output_path: str | None) -> Job:
     """The job of a file, with what the command line says otherwise. Raises what `load_job` raises."""
+    from router.job_loading import apply_overrides, load_job, parse_sets  # noqa: PLC0415 - `--help` needs none
+
     job = load_job(job_file, sets=parse_sets(sets))
     return apply_overrides(job, input_path=input_path, output_path=output_path)
 

@@ -107,7 +107,11 @@ def evaluate(  # noqa: PLR0917 - typer passes them by name
         str | None, typer.Option("--heads", help="A folder of `router train`; else the shipped heads.")
     ] = None,
     trained_on: Annotated[
-        str | None, typer.Option("--train", help="The rows it was trained on: baselines are fitted to them.")
+        str | None,
+        typer.Option(
+            "--train",
+            help="The rows it was trained on: baselines, or complexity after the answer, are fitted to them.",
+        ),
     ] = None,
     page: Annotated[
         Path | None, typer.Option("--page", help="Write an HTML page with the confusion here.")

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from pipelines.batch_watch import batches_under_way, watching
-from pipelines.calibrated import calibrated_plan, reused_plan
-from pipelines.calibration_store import load_artefact
 from pipelines.console import ProgressLine, print_summary, say
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
-from pipelines.plan import make_plan, stored_plan
-from pipelines.plan_offline import EarlierRun, make_offline_plan
+from pipelines.parallelism import settle_workers
 from pipelines.prepare import prepare, start, used_models
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
+from pipelines.stored_plan import stored_plan
 from router.rules import sorts_tasks
 from transforms.budget_ledger import LedgerError
 from transforms.progress import clear_progress
@@ -45,7 +43,7 @@ def run_job(
     What an earlier run of the job has answered is taken over. Raises `JobFailedError` where the job began and
     could not end, and what `prepare` and `claim_output` raise before it begins.
     """
-    options = options_of(beam_options)
+    options = _options(beam_options, job, limit, console)
     plan = _prepared(job, options, limit, console)
     output = plan.ending.output
     with output_lock(output) as lock:
@@ -68,7 +66,10 @@ def plan_job(
 
     None where the output is finished and a run would do nothing. Raises what `run_job` raises.
     """
-    options = options_of(beam_options)
+    # What plans and calibrates is fitted by libraries that a run of a fixed gate need not wait for.
+    from pipelines.plan import make_plan  # noqa: PLC0415 - see above
+
+    options = _options(beam_options, job, limit, console)
     plan = _prepared(job, options, limit, console)
     with output_lock(plan.ending.output) as lock:
         claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
@@ -84,6 +85,15 @@ def plan_job(
 
         _guarded(plan, work, console, lock)
     return found[0]
+
+
+def _options(arguments: Sequence[str], job: Job, limit: int | None, console: Console) -> PipelineOptions:
+    """Beam's options, with as many workers as fit the machine where they do not say."""
+    options = options_of(arguments)
+    said = settle_workers(options, arguments, job, limit)
+    if said is not None:
+        say(console, said)
+    return options
 
 
 def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Console) -> Plan:
@@ -114,6 +124,8 @@ def plan_offline(job: Job, rates: str | None, *, limit: int | None, console: Con
     Raises:
         OutputError: `rates` is no finished output.
     """
+    from pipelines.plan_offline import EarlierRun, make_offline_plan  # noqa: PLC0415 - see `plan_job`
+
     plan = prepare(job, workers=1, limit=limit)
     earlier = None
     try:
@@ -129,9 +141,12 @@ def plan_offline(job: Job, rates: str | None, *, limit: int | None, console: Con
 
 def calibrate_first(plan: Plan, options: PipelineOptions, console: Console) -> Plan:
     """The plan with its gate certified, or with the calibration that the job names; else as it is."""
-    settle = reused_plan if plan.job.calibration.artefact is not None else calibrated_plan
-    if plan.policy is not None and settle is calibrated_plan:
+    named = plan.job.calibration.artefact is not None
+    if plan.policy is not None and not named:
         return plan
+    from pipelines.calibrated import calibrated_plan, reused_plan  # noqa: PLC0415 - see `plan_job`
+
+    settle = reused_plan if named else calibrated_plan
     settled = settle(plan, options, lambda line: say(console, line))
     clear_progress(plan.state)
     return settled
@@ -176,7 +191,9 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
         raise ValueError("routing.gate: there is no target to certify; give target: 0.95 for min_confidence")
     if job.calibration.artefact is not None:
         raise ValueError("calibration.artefact: leave it out to calibrate anew; `run` uses it as it is")
-    options = options_of(beam_options)
+    from pipelines.calibrated import calibrated_plan  # noqa: PLC0415 - see `plan_job`
+
+    options = _options(beam_options, job, None, console)
     plan = _prepared(job, options, None, console)
     with output_lock(plan.ending.output) as lock:
         claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
@@ -232,6 +249,8 @@ def check_job(job: Job, console: Console) -> None:
     """Do all that `run` does before it asks a model, and say what was found."""
     plan = prepare(job, workers=1)
     if job.calibration.artefact is not None:
+        from pipelines.calibration_store import load_artefact  # noqa: PLC0415 - see `plan_job`
+
         load_artefact(job.calibration.artefact)
     say(console, f"{job.name}: {len(plan.splits)} split(s) of {job.input.path} to read")
     if plan.reader.schema is not None:

@@ -41,6 +41,8 @@ class Outcomes:
     """How sure the small model was."""
     answers: Sequence[str]
     """What it said."""
+    truths: Sequence[str]
+    """What is right, written as the answers are."""
 
 
 def is_output(url: str) -> bool:
@@ -79,17 +81,24 @@ def read_outcomes(output: str) -> Outcomes:
             f"{output}: no record has a small model's answer and a gold label or a large model's answer"
         )
     outcomes = [(one.small, one.large) for one in judgements]
-    return Outcomes(texts, outcomes, [one.confidence for one in judgements], [one.said for one in judgements])
+    return Outcomes(
+        texts,
+        outcomes,
+        [one.confidence for one in judgements],
+        [one.said for one in judgements],
+        [one.truth for one in judgements],
+    )
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Whether both models were right on a record, and what the small one said how surely."""
+    """Whether both models were right on a record, what the small one said how surely, and what is right."""
 
     small: bool
     large: bool
     confidence: float | None
     said: str
+    truth: str
 
 
 def _rows(filesystem: AbstractFileSystem, folder: str) -> Iterator[Mapping[str, Any]]:
@@ -135,7 +144,7 @@ class _Answers:
             return None
         right = said is None or said == truth
         labels = frozenset(verdict.labels)
-        return _Judged(labels == truth, right, verdict.confidence, write_labels(labels))
+        return _Judged(labels == truth, right, verdict.confidence, write_labels(labels), write_labels(truth))
 
     def _small(self, task: Task, key: bytes) -> Answer | None:
         for (model, name), answers in self._known.items():

@@ -133,11 +133,20 @@ def clear_failed(output: str) -> bool:
     with contextlib.suppress(OSError):
         _clear_passing(filesystem, folder)
     filesystem.invalidate_cache()
-    if filesystem.exists(f"{folder}/state/journal"):
+    # What the router found is no answer: nobody asked a model yet.
+    if any(not path.rpartition("/")[2].startswith("route-") for path in _journal_files(filesystem, folder)):
         return True
     if not filesystem.exists(f"{folder}/summary.json"):
         clear_output(output)
     return False
+
+
+def _journal_files(filesystem: AbstractFileSystem, folder: str) -> list[str]:
+    try:
+        paths: list[str] = filesystem.ls(f"{folder}/state/journal", detail=False)
+    except FileNotFoundError:
+        return []
+    return paths
 
 
 def _clear_passing(filesystem: AbstractFileSystem, folder: str) -> None:

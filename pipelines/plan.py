@@ -28,6 +28,7 @@ from pipelines.plan_pilot import (
     read_sample,
     spare_answers,
 )
+from pipelines.stored_plan import PLAN_FILE
 from router.forecast import Observed, Pace, Workload, forecast
 from router.forecast_lines import without_cold_starts
 from router.job import OpenAIModel
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from router.forecast import Answered, Path
     from router.records import Work
     from transforms.draw_plan import PlanDraw
-
-PLAN_FILE = "plan.json"
 
 
 @dataclass
@@ -268,13 +267,3 @@ def _in_batches(plan: Plan) -> list[str]:
 def _nothing(planning: _Planning) -> Planned:
     """A plan for an input in which nothing is to be asked."""
     return Planned(planning.draw.census, (), None, Counter(), ("there is no record to ask a model about",))
-
-
-def stored_plan(state: str, job_digest: str) -> dict[str, Any] | None:
-    """The plan that was made for this very job; None where there is none."""
-    filesystem, folder = fsspec.core.url_to_fs(state)
-    path = f"{folder}/{PLAN_FILE}"
-    if not filesystem.exists(path):
-        return None
-    value: dict[str, Any] = json.loads(filesystem.cat_file(path))
-    return value if value.get("job_digest") == job_digest else None

@@ -28,7 +28,9 @@ from router.journal import hosted_fingerprint, local_fingerprint
 from router.price_notes import PriceNote, hosted_note, local_note
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
+from router.route_journal import route_fingerprint
 from router.rule_checks import unknown_names
+from router.rules import wanted
 from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
 from transforms.finish_job import Ending, job_digest
@@ -42,7 +44,8 @@ from transforms.output_rows import RowFormat
 from transforms.read_examples import digest_examples, read_examples
 from transforms.read_records import Reader, first_rows
 from transforms.reading import plan_input
-from transforms.route_records import digest_heads, known_names, place_router
+from transforms.route_journal import RoutesOf
+from transforms.route_records import digest_heads, known_names, place_router, router_facts
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel
 from transforms.text_encoder import ENCODER, read_card
 
@@ -99,7 +102,9 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         job.routing.escalate_to,
         _manifest(opening, models, found.splits, limit),
     )
-    reader, splits = Reader(job, found.schema, router=prepared_router(job)), found.splits
+    router = prepared_router(job)
+    reader = Reader(job, found.schema, router=router, routes=_routes_of(opening, router))
+    splits = found.splits
     if limit is not None:
         splits, reader = first_rows(splits, reader, limit)
     policy = None if fixed is None else Policy.of(job)
@@ -256,6 +261,12 @@ def _journal_of(opening: Opening, tier: Tier, name: str, prints: Mapping[str, st
         embedding=opening.embedding,
     )
     return JournalOf(place, tier, name, prints)
+
+
+def _routes_of(opening: Opening, router: RouterPlace) -> RoutesOf:
+    settings = opening.job.journal
+    place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
+    return RoutesOf(place, route_fingerprint(router_facts(router), wanted(opening.job)))
 
 
 def _hosted_prints(model: OpenAIModel, job: Job) -> dict[str, str]:

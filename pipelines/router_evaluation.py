@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.router_hindsight import known_confidence, learn_hindsight
 from router import baselines
 from router.evaluation import quality, share
 from router.findings import Wanted
 from router.job import RouterSettings
 from router.language import identify_language
+from router.route_training import RouteRows, fit_route_head
 from router.routing_quality import routing_quality
 from router.text_view import view_texts
 from transforms.route_records import RouterPlace, find_encoder, load_router
@@ -19,7 +21,10 @@ from transforms.route_records import RouterPlace, find_encoder, load_router
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from pipelines.router_training import LabelledTexts
+    from router.text_view import Encode
 
 
 def evaluate_head(
@@ -28,13 +33,14 @@ def evaluate_head(
     """How good a head is on labelled rows, in the form of `pipelines.evaluate`, by language.
 
     With the rows that it was trained on, baselines are fitted to them: the commonest label and naive Bayes.
+    For complexity those rows are a finished job's, and complexity after the answer is fitted to them.
     """
     settings = RouterSettings(heads=heads)
     place = RouterPlace(heads, find_encoder(settings))
     router = load_router(place).router
     classifier = {"task": router.task, "domain": router.domain, "complexity": router.complexity}[head]
     if head == "complexity":
-        return _complexity(rows, place)
+        return _complexity(rows, place, train)
     if classifier is None:
         raise ValueError(f"--heads: there is no head {head!r} in {heads}; train it first")
     unknown = sorted(set(rows.labels) - set(classifier.labels))
@@ -81,18 +87,27 @@ def _baselines(rows: LabelledTexts, train: LabelledTexts) -> dict[str, Any]:
     return found
 
 
-def _complexity(rows: LabelledTexts, place: RouterPlace) -> dict[str, Any]:
-    """How well the head, or the prior, ranks the records, and the small model's confidence."""
-    found = load_router(place).router.find(rows.texts, Wanted(task=False, domain=False))
-    scores = [one.complexity or 0.0 for one in found]
+def _complexity(rows: LabelledTexts, place: RouterPlace, train: LabelledTexts | None) -> dict[str, Any]:
+    """How well the head, or the prior, ranks the records, the small model's confidence, and all together."""
+    router = load_router(place).router
+    found = router.find(rows.texts, Wanted(task=False, domain=False))
+    scores = {"complexity": np.array([one.complexity or 0.0 for one in found])}
+    sure = known_confidence(rows)
+    if sure is not None:
+        scores["confidence"] = -sure
+        after = None if train is None else _after(rows, train, router.encode)
+        if after is not None:
+            scores["after"] = after
     small, large = zip(*rows.outcomes, strict=True)
-    result: dict[str, Any] = {
-        "records": len(scores),
+    return {
+        "records": len(found),
         "small_correct": share(sum(small), len(small)).rate,
         "large_correct": share(sum(large), len(large)).rate,
-        "complexity": asdict(routing_quality(scores, small, large)),
+        **{name: asdict(routing_quality(score, small, large)) for name, score in scores.items()},
     }
-    sure = [one for one in rows.confidences if one is not None]
-    if sure and len(sure) == len(scores):
-        result["confidence"] = asdict(routing_quality(-np.array(sure), small, large))
-    return result
+
+
+def _after(rows: LabelledTexts, train: LabelledTexts, encode: Encode) -> npt.NDArray[np.float64] | None:
+    views = view_texts(train.texts, encode)
+    learned = learn_hindsight(train, views, fit_route_head(RouteRows(views, train.labels)))
+    return None if learned is None else learned.wrong_probabilities(rows, view_texts(rows.texts, encode))

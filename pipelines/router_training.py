@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.job_outcomes import is_output, read_outcomes
+from pipelines.router_hindsight import rank_held_back
 from router.assets import asset_path
 from router.head_training import log_losses
-from router.hindsight import wrong_probabilities
 from router.job import RouterSettings
 from router.job_wording import suggestion
 from router.route_files import CARD, RouteHeads, write_heads
 from router.route_labels import EASY, HARD, HEADS
 from router.route_training import RouteRows, fit_route_head
-from router.routing_quality import routing_quality
 from router.text_view import view_texts
 from transforms.read_columns import read_columns
 from transforms.route_records import exported_folder, find_encoder, load_heads
@@ -31,10 +29,9 @@ from transforms.text_encoder import ENCODER, TextEncoder, read_card, shared_enco
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy.typing as npt
-
     from router.route_head import RouteHead
     from router.route_training import FittedHead
+    from router.text_view import TextView
 
 SHIPPED = frozenset({"task", "domain"})
 """Heads for which rows ship with Tekizai."""
@@ -54,6 +51,8 @@ class LabelledTexts:
     """For complexity: how sure the small model was, where it is known."""
     answers: Sequence[str] = ()
     """For complexity: what it said."""
+    truths: Sequence[str] = ()
+    """For complexity: what is right."""
 
 
 def check_head(head: str) -> None:
@@ -87,7 +86,12 @@ def _outcomes(data: str, text: str) -> LabelledTexts:
     if is_output(data):
         found = read_outcomes(data)
         return LabelledTexts(
-            found.texts, _hardness(found.outcomes), found.outcomes, found.confidences, found.answers
+            found.texts,
+            _hardness(found.outcomes),
+            found.outcomes,
+            found.confidences,
+            found.answers,
+            found.truths,
         )
     rows = list(read_columns(data, text, (_SMALL, _LARGE)))
     outcomes = [(_truth(values[_SMALL], data), _truth(values[_LARGE], data)) for _, values in rows]
@@ -151,7 +155,7 @@ def train_head(
             for name in SHIPPED.difference(found.heads):
                 tell(f"fitting the head {name} anew, for this encoder")
                 shipped = list(shipped_rows(name))
-                heads[name] = _fit(shipped, [], encoder).head
+                heads[name] = _fit(shipped, [], encoder)[1].head
                 told[name] = {"shipped_rows": len(shipped)}
         heads |= found.heads
         told |= found.about
@@ -188,7 +192,9 @@ def _fitted(
     folder = _encoder(training, tell)
     encoder = shared_encoder(folder)
     tell(f"reading {len(rows.texts):,} texts with {encoder.card.name}{shipped}")
-    fitted = _fit([*zip(rows.texts, rows.labels, strict=True)], more, encoder)
+    views, fitted = _fit([*zip(rows.texts, rows.labels, strict=True)], more, encoder)
+    if rows.outcomes:
+        about |= rank_held_back(rows, views, fitted)
     return _Fitted({head: fitted.head}, {head: _worth(fitted, rows) | about}, folder)
 
 
@@ -228,10 +234,11 @@ def _more_rows(rows: LabelledTexts, head: str) -> list[tuple[str, str]]:
 
 def _fit(
     rows: Sequence[tuple[str, str]], more: Sequence[tuple[str, str]], encoder: TextEncoder
-) -> FittedHead:
+) -> tuple[list[TextView], FittedHead]:
     texts, labels = zip(*rows, *more, strict=True)
     weights = np.repeat([1.0, 0.5], (len(rows), len(more)))
-    return fit_route_head(RouteRows(view_texts(texts, encoder.encode_all), labels, weights))
+    views = view_texts(texts, encoder.encode_all)
+    return views, fit_route_head(RouteRows(views, labels, weights))
 
 
 def _worth(fitted: FittedHead, rows: LabelledTexts) -> dict[str, Any]:
@@ -239,27 +246,12 @@ def _worth(fitted: FittedHead, rows: LabelledTexts) -> dict[str, Any]:
     answers = np.array([labels.index(label) for label in rows.labels])
     held_back = fitted.held_back[: len(answers)]
     right = held_back.argmax(axis=1) == answers
-    about: dict[str, Any] = {
+    return {
         "rows": len(answers),
         "held_back_accuracy": round(float(right.mean()), 4),
         "held_back_log_loss": round(float(log_losses(held_back, answers).mean()), 4),
         "commonest_label": round(float(np.bincount(answers).max() / len(answers)), 4),
     }
-    if rows.outcomes:
-        about |= _ranking(held_back[:, labels.index(HARD)], rows)
-    return about
-
-
-def _ranking(hard: npt.NDArray[np.float64], rows: LabelledTexts) -> dict[str, Any]:
-    """How well held-back complexity ranks, alone and beside the small model's confidence."""
-    small, large = (np.array(one) for one in zip(*rows.outcomes, strict=True))
-    found = {"complexity": hard}
-    sure = np.array([np.nan if one is None else one for one in rows.confidences], np.float64)
-    if len(sure) == len(hard) and not np.isnan(sure).any():
-        found["confidence"] = -sure
-        with contextlib.suppress(ValueError):
-            found["both"] = wrong_probabilities(sure, rows.answers, hard, ~small)
-    return {f"held_back_{name}": asdict(routing_quality(one, small, large)) for name, one in found.items()}
 
 
 def _encoder(training: Training, tell: Callable[[str], None]) -> Path:

@@ -69,10 +69,11 @@ def options_of(arguments: Sequence[str]) -> PipelineOptions:
         raise ValueError(f"Beam option: {said.getvalue().strip().rpartition('error: ')[2]}") from end
     stray = given.pop(_STRAY)
     # Other runners' servers know options of their own.
-    unknown = [f"--{name}" for name in given if name not in _known()] if is_local(options) else []
+    known = _known()
+    unknown = [f"--{name}" for name in given if name not in known] if is_local(options) else []
     if stray or unknown:
         wrong = [*unknown, *stray][0]
-        near = difflib.get_close_matches(wrong, [f"--{name}" for name in _known()], n=1)
+        near = difflib.get_close_matches(wrong, [f"--{name}" for name in known], n=1)
         hint = f"did you mean {near[0]}?" if near else "what follows -- goes to Beam unchanged"
         raise ValueError(f"unknown Beam option {wrong}: {hint}")
     if not is_local(options):

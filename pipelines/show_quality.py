@@ -34,6 +34,7 @@ def print_quality(found: Mapping[str, Any], console: Console) -> None:
 _RANKED_BY = {
     "complexity": "By complexity, before any model has answered",
     "confidence": "By the small model's confidence",
+    "after": "By what is known after its answer",
 }
 
 
@@ -44,12 +45,12 @@ def print_router_quality(found: Mapping[str, Any], console: Console) -> None:
             console,
             f"{found['records']:,} records; the small model is right on {found['small_correct']:.3f}.",
         )
-        for name in ("complexity", "confidence"):
+        for name, by in _RANKED_BY.items():
             if name in found:
                 shown = (
                     f"{key.upper().replace('_', ' ')} {_rate(value)}" for key, value in found[name].items()
                 )
-                _line(console, f"{_RANKED_BY[name]}: {', '.join(shown)}.")
+                _line(console, f"{by}: {', '.join(shown)}.")
         return
     _print_tasks(found, console)
     for name, one in found.get("baselines", {}).items():

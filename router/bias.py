@@ -8,6 +8,7 @@ of the task's own domain, as here).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,15 @@ def estimate_bias(model: str, task: str, predictions: Sequence[npt.NDArray[np.fl
     return LabelBias(model, task, tuple(float(value) for value in mean), len(predictions))
 
 
+@functools.lru_cache(maxsize=256)
+def _divisor(mean: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.maximum(np.asarray(mean), _FLOOR), np.float64)
+
+
 def remove_bias(probabilities: npt.NDArray[np.float64], bias: LabelBias | None) -> npt.NDArray[np.float64]:
     """Divide a single_label prediction by the mean and normalise; unchanged where the bias is not usable."""
     if bias is None or not bias.usable:
         return probabilities
-    ratio = probabilities / np.maximum(np.asarray(bias.mean), _FLOOR)
+    ratio = probabilities / _divisor(bias.mean)
     total = float(ratio.sum())
     return np.asarray(ratio / total, dtype=np.float64) if total > 0.0 else probabilities

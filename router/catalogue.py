@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from router.prompts import PromptForm
 
@@ -31,10 +31,14 @@ class CatalogueEntry(BaseModel):
 
     match: str
     name: str
+    source: str | None = None
+    """Where it comes from as a package; None where that is not known."""
     licence: str
     languages: str
     without_examples: FormEntry
     with_examples: FormEntry
+    pack: Annotated[int, Field(ge=1, le=64)] = 1
+    """The most records to evaluate together; 1 where that was found to gain nothing, or was not measured."""
 
 
 class Catalogue(BaseModel):
@@ -47,6 +51,18 @@ class Catalogue(BaseModel):
     def entry(self, source: str) -> CatalogueEntry:
         """The first entry whose `match` is part of the source, ignoring case."""
         return next(entry for entry in self.catalogue if entry.match.lower() in source.lower())
+
+    def source(self, name: str) -> str | None:
+        """Where the model of that name (its `match`) comes from; None where no entry says it."""
+        wanted = name.lower()
+        return next(
+            (one.source for one in self.catalogue if one.source and one.match.lower() == wanted), None
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that `source` knows."""
+        return tuple(one.match for one in self.catalogue if one.source)
 
     @field_validator("catalogue")
     @classmethod
@@ -62,6 +78,13 @@ def load_catalogue(path: pathlib.Path) -> Catalogue:
         return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: not a model catalogue: {error}") from error
+
+
+def records_together(entry: CatalogueEntry, model: LlamaCppModel) -> int:
+    """The most records that a model evaluates together: the job file's word first, then the catalogue's."""
+    if model.pack == "auto":
+        return entry.pack
+    return 1 if model.pack == "off" else model.pack
 
 
 def choose_form(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, special
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,6 +31,9 @@ class ConfidenceCurve:
 
     def __call__(self, raw: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Probabilities of agreement for probabilities between 0 and 1, of the same shape."""
+        # Importing it takes a quarter of a second, which a job without calibration need not wait for.
+        from scipy import special  # noqa: PLC0415 - see above
+
         up, down = _logs(np.asarray(raw, np.float64))
         return np.asarray(special.expit(self.above * up - self.below * down + self.shift), np.float64)
 
@@ -48,6 +50,8 @@ def fit_confidence(raw: npt.ArrayLike, agrees: npt.ArrayLike) -> ConfidenceCurve
     Raises:
         ValueError: the shapes differ, or a value is outside 0 to 1.
     """
+    from scipy import optimize, special  # noqa: PLC0415 - see `ConfidenceCurve`
+
     sure, right = np.asarray(raw, np.float64), np.asarray(agrees, np.float64)
     if sure.shape != right.shape or sure.ndim != 1:
         raise ValueError(f"raw has shape {sure.shape} and agrees {right.shape}: give one value of each a row")

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from router.bias import remove_bias
 from router.calibration import ModelCalibration, NotCalibrated, answers_of, surety
 from router.gate import NOTHING, GateRule
@@ -122,7 +120,9 @@ _NOT_WORTH = "not asked: other records gain more for what budget.max_usd allows"
 def _finished(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> Annotated:
     overruled = _overruled(work, policy, readings)
     found = _annotate(work, verdict, work.answers[-1], *_status(work, verdict, policy, overruled))
-    if overruled is None or not _audited(work, overruled, policy):
+    if overruled is None:
+        return found
+    if not _audited(work, overruled, policy):
         return replace(found, overruled=overruled)
     return replace(found, overruled=overruled, audit=set(overruled.labels) == set(verdict.labels))
 
@@ -187,8 +187,12 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
             probabilities = remove_bias(probabilities, reading)
         confidence = float(surety(probabilities[None, :], multi_label=multi)[0])
     [labels] = answers_of(probabilities[None, :], names, multi_label=multi)
-    order = np.argsort(-probabilities, kind="stable")
-    return Verdict(labels, confidence, tuple((names[i], float(probabilities[i])) for i in order))
+    pairs = zip(names, probabilities.tolist(), strict=True)
+    return Verdict(labels, confidence, tuple(sorted(pairs, key=_probability, reverse=True)))
+
+
+def _probability(score: tuple[str, float]) -> float:
+    return score[1]
 
 
 def _status(work: Work, verdict: Verdict, policy: Policy, overruled: Opinion | None) -> tuple[Status, str]:
@@ -272,12 +276,16 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
         parts=answer.scores.parts if answer.scores is not None else 1,
         raw_answer=work.answers[-1].raw,
     )
-    total = sum(calls.values(), Usage())
+    total = next(iter(calls.values())) if len(calls) == 1 else sum(calls.values(), Usage())
     return Annotated(work.record, annotation, work.route, total, calls, spare)
 
 
 def _account(work: Work) -> tuple[dict[str, Usage], Decimal]:
     """What was used on a record, by model, and what of its cost was for calibration only."""
+    if len(work.answers) == 1 and not work.pilot:
+        # Nearly every record: nothing is to be added up.
+        [only] = work.answers
+        return {only.model: only.usage}, Decimal(0)
     used = {given.model for given in work.answers}
     spare = [pilot for pilot in work.pilot if pilot.spare or pilot.model not in used]
     calls: dict[str, Usage] = defaultdict(Usage)

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,6 +44,9 @@ def share(count: int, of: int, level: float = LEVEL) -> Share:
         raise ValueError(f"{count} of {of}: give a count between 0 and the whole")
     if of == 0:
         return Share(0, 0, None, 0.0, 1.0)
+    # Importing it takes a quarter of a second, for which a run would have to wait at its start.
+    from scipy import special  # noqa: PLC0415 - see above
+
     tail = (1.0 - level) / 2.0
     low = 0.0 if count == 0 else float(special.betaincinv(count, of - count + 1, tail))
     high = 1.0 if count == of else float(special.betaincinv(count + 1, of - count, 1.0 - tail))

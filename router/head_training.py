@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import linalg, optimize
 from threadpoolctl import threadpool_limits
 
 from router.head import FLOOR, Head, head_parts, looks_at, softmax
@@ -195,6 +194,8 @@ def _fit_plain(
 
 def fit_scaled(scores: npt.NDArray[np.float64], answers: npt.NDArray[np.int64]) -> ScaledScores:
     """The mean of the scores, and the temperature with the least log-loss (Guo et al., ICML 2017)."""
+    from scipy import optimize  # noqa: PLC0415 - see `router.evaluation.share`
+
     mean = tuple(float(value) for value in scores.mean(axis=0))
 
     def loss(log_temperature: float) -> float:
@@ -220,6 +221,8 @@ class _Prepared:
         for name, part in zip(names, parts, strict=True):
             if name not in turns:
                 turns[name] = _turned(part - part.mean(axis=0), name)
+        from scipy import linalg  # noqa: PLC0415 - see `router.evaluation.share`
+
         self.rotation = linalg.block_diag(*(turns[name] for name in names))
         self.inputs = (np.hstack(parts) - self.center) @ self.rotation
 

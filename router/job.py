@@ -19,7 +19,14 @@ from pydantic import (
 )
 
 from router import job_checks
-from router.job_checks import is_number, listed_or_source, not_secret, one_or_many, switch_or_settings
+from router.job_checks import (
+    is_number,
+    listed_or_source,
+    not_secret,
+    one_or_many,
+    switch_or_settings,
+    word_or_number,
+)
 from router.rule_checks import rule_problems
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
@@ -152,6 +159,11 @@ class LlamaCppModel(_Strict):
     """What an hour of the worker costs, in US dollars."""
     context: Annotated[Count, Field(ge=256)] | None = None
     """Tokens that prompt and text may take together."""
+    pack: Annotated[
+        Annotated[Literal["auto", "off"], Tag("word")] | Annotated[Count, Field(ge=2, le=64), Tag("number")],
+        Discriminator(word_or_number),
+    ] = "auto"
+    """The most records that are evaluated together, or off; auto takes it from the catalogue."""
     prompt: Prompt = Prompt()
 
 

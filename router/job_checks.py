@@ -70,6 +70,11 @@ def off_or_other(value: object) -> object:
     return "off" if value is False else value
 
 
+def word_or_number(value: object) -> str:
+    """Tell which form `pack` has: a word, or a number of records."""
+    return "word" if isinstance(value, str) else "number"
+
+
 def complete_gate(data: object) -> object:
     """Add what a gate with a target left out: delta 0.05, the oracle `llm` and no student."""
     if not isinstance(data, dict) or data.get("target") is None:

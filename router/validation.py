@@ -139,6 +139,8 @@ def _text(value: object, rules: Rules) -> str | _Fault:
 
 
 def _is_blank(text: str) -> bool:
+    if text[:1].isalnum():
+        return False
     # Invisible characters and white space may alternate, which no single strip() sees through. In pieces:
     # most texts show in the first, and a piece of what is blank for megabytes has few different characters.
     pieces = (text[start : start + _PIECE_CHARACTERS] for start in range(0, len(text), _PIECE_CHARACTERS))

@@ -20,7 +20,7 @@ from transforms.slm_handler import LlamaCppModelHandler
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from router.job import Task
     from transforms.journal import JournalOf
@@ -58,6 +58,17 @@ class FakeScorer:
         }
         usage = Usage(INPUT_TOKENS, CACHED_TOKENS, 0, SECONDS)
         return LabelScores(_probabilities(wanted, steered), FEATURES), usage
+
+    def score_many(self, task: str, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
+        """What `score` gives for each."""
+
+        def one(text: str) -> tuple[LabelScores, Usage] | EngineError:
+            try:
+                return self.score(task, text)
+            except EngineError as error:
+                return error
+
+        return [one(text) for text in texts]
 
 
 def _probabilities(task: Task, steered: Mapping[str, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

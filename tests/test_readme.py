@@ -124,7 +124,7 @@ def shortened(command: str) -> str:
     """The command for a few records only; the options of Beam stay last."""
     reads_all = command.startswith("tekizai run") or command == "tekizai plan my-job.yaml"
     if not reads_all or "--limit" in command:
-        return command.replace("--limit 20", shlex.join(FEWER))
+        return command.replace("--limit 20", shlex.join(FEWER)).replace("--records 100", "--records 4")
     own, separator, beam = command.partition(" -- ")
     return f"{own} {shlex.join(FEWER)}{separator}{beam}"
 
@@ -163,6 +163,9 @@ def prepare(command: str, workplace: Path) -> None:
         assert done.returncode == 0, done.stderr
     if "out/daily/*" in command and not (workplace / "out" / "daily").exists():
         done = shell(shortened("tekizai run daily.yaml --set KIND=reviews --set DS=2026-09-01"), workplace)
+        assert done.returncode == 0, done.stderr
+    if "out/models/*" in command and not (workplace / "out" / "models").exists():
+        done = shell("tekizai models quantize smollm2 --to q4_0 --output out/models", workplace)
         assert done.returncode == 0, done.stderr
     if command.startswith("jq"):
         row = json.dumps({"id": "r-0013", "text": "It burnt one side and left the other white."})

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from router.job import LlamaCppModel
 from router.records import Position, Record, Route, Work
-from tools.compare_stock import TASK
 from tools.measure import SOURCES
+from transforms.bench_engine import TASK
 from transforms.journal import JournalOf, JournalPlace
 from transforms.slm_handler import LlamaCppModelHandler, LocalModel
 

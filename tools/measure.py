@@ -32,6 +32,8 @@ TASKS = {
     "xlmt": ("sentiment", "Classify the sentiment of the tweet."),
     "trec": ("type", "Classify what kind of thing the question asks for."),
     "banking77": ("intent", "Classify the intent of the bank customer's message."),
+    "emotion": ("emotion", "Classify the emotion of the writer."),
+    "finance": ("sentiment", "Classify the sentiment of the news for investors."),
 }
 _SEED = 20240607
 _LARGE = {

@@ -43,11 +43,6 @@ if TYPE_CHECKING:
 
 _PRICE = {"input_usd_per_million_tokens": "0.25", "output_usd_per_million_tokens": "2.00"}
 _REDRAWS = 300
-_TASKS = {
-    **TASKS,
-    "emotion": ("emotion", "Classify the emotion of the writer."),
-    "finance": ("sentiment", "Classify the sentiment of the news for investors."),
-}
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ def write_job(
     arguments: argparse.Namespace, data: pl.DataFrame, large: Mapping[str, Any], folder: pathlib.Path
 ) -> pathlib.Path:
     """The job file, over folder/in.parquet."""
-    name, instruction = _TASKS[arguments.dataset]
+    name, instruction = TASKS[arguments.dataset]
     labels = sorted(data["label"].unique())
     train = data.filter(pl.col("split") == "train")
     gate = {"target": arguments.target} if arguments.target else {"min_confidence": arguments.gate}
@@ -208,7 +203,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--dataset", choices=sorted(_TASKS), required=True)
+    parser.add_argument("--dataset", choices=sorted(TASKS), required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--model", choices=sorted(SOURCES), required=True)
     parser.add_argument("--examples", type=int, default=4, help="examples per label, drawn from train")

@@ -1,11 +1,10 @@
-"""Measure the router: tasks, domains, languages, complexity and speed. Prints a JSON line for each figure.
+"""Measure the router: tasks, domains, languages and speed. Prints a JSON line for each figure.
 
-    python -m tools.measure_router --data FOLDER [--outputs OUTPUT...] [--only task domain language speed]
+    python -m tools.measure_router --data FOLDER [--only task domain language speed]
 
 FOLDER holds labelled datasets as NAME.parquet (columns text, label, lang, domain, split). Heads are trained
 on the rows of `train` and measured on those of `test`; keywords, naive Bayes and the commonest label are
-fitted to the same rows. Each OUTPUT is a finished job with a gold column: complexity is learned from half of
-its records.
+fitted to the same rows. Complexity is measured by `tools.measure_complexity`.
 """
 
 from __future__ import annotations
@@ -19,19 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from pipelines.router_training import read_labelled
 from router import baselines
 from router.assets import asset_path
 from router.evaluation import quality, share
 from router.findings import Wanted
-from router.hindsight import wrong_probabilities
 from router.language import identify_language
 from router.ngrams import ngram_counts
-from router.route_labels import HARD, TASKS
+from router.route_labels import TASKS
 from router.route_training import RouteRows, fit_route_head
-from router.routing_quality import routing_quality
 from router.surface import surface_features
 from router.text_view import view_texts
+from transforms.bench_router import bench_router
 from transforms.route_records import RouterPlace, load_router
 from transforms.shipped_rows import shipped_rows
 from transforms.text_encoder import ENCODER, TextEncoder
@@ -237,79 +234,23 @@ def languages(data: pathlib.Path) -> None:
 
 
 def speed(data: pathlib.Path) -> None:
-    """Everything found, one text at a time and in batches of 64, on one thread."""
+    """Everything found, one text at a time and in batches of 64, on one thread; and what is cheap alone."""
     for name in ("sst2", "tweet_sentiment", "prompts_task"):
         texts = pl.read_parquet(data / f"{name}.parquet").filter(pl.col("split") == "test")["text"].to_list()
-        texts = [texts[at] for at in np.random.default_rng(_SEED).permutation(len(texts))[:600]]
-        router = load_router(RouterPlace()).router
-        router.find(["warm up"], Wanted())
-        taken = []
-        for text in texts[:300]:
-            started = time.perf_counter()
-            router.find([text], Wanted())
-            taken.append(1000 * (time.perf_counter() - started))
+        texts = [texts[at] for at in np.random.default_rng(_SEED).permutation(len(texts))[:300]]
         started = time.perf_counter()
-        for start in range(300, 600, 64):
-            router.find(texts[start : min(start + 64, 600)], Wanted())
-        batched = 300 / (time.perf_counter() - started)
-        started = time.perf_counter()
-        for text in texts[300:]:
+        for text in texts:
             surface_features(text)
             ngram_counts(text)
-        cheap = 1000 * (time.perf_counter() - started) / 300
-        p50, p99 = np.percentile(taken, (50, 99))
-        tell(
-            "speed",
-            data=name,
-            p50_ms=round(float(p50), 2),
-            p99_ms=round(float(p99), 2),
-            batched_records_a_second=round(batched, 1),
-            surface_and_ngrams_ms=round(cheap, 3),
-        )
-
-
-def complexity(output: str, encoder: TextEncoder) -> None:
-    """Learned from half of a job's records, measured on the other half."""
-    rows = read_labelled(output, "complexity", "text", None)
-    half = np.arange(len(rows.texts)) % 2 == 0
-    views = view_texts(rows.texts, encoder.encode_all)
-    learned = [view for view, use in zip(views, half, strict=True) if use]
-    labels = [label for label, use in zip(rows.labels, half, strict=True) if use]
-    head = fit_route_head(RouteRows(learned, labels)).head
-    hard = head.probabilities([view for view, use in zip(views, half, strict=True) if not use])
-    scores = hard[:, head.labels.index(HARD)]
-    small, large = (np.array(one)[~half] for one in zip(*rows.outcomes, strict=True))
-    sure, said = np.array(rows.confidences)[~half], np.array(rows.answers)[~half]
-    prior = load_router(RouterPlace()).router.find(
-        [text for text, use in zip(rows.texts, half, strict=True) if not use],
-        Wanted(task=False, domain=False),
-    )
-    ways = {
-        "prior": np.array([one.complexity or 0.0 for one in prior]),
-        "learned, before": scores,
-        "the small model's confidence": -sure,
-        "after: confidence, answer, complexity": wrong_probabilities(sure, said.tolist(), scores, ~small),
-    }
-    for way, score in ways.items():
-        found = routing_quality(score, small, large)
-        tell(
-            "complexity",
-            output=output,
-            way=way,
-            small_correct=round(float(small.mean()), 4),
-            records=len(small),
-            auroc=found.auroc,
-            apgr=found.apgr,
-            cpt_50=found.cpt_50,
-            cpt_80=found.cpt_80,
-        )
+        cheap = 1000 * (time.perf_counter() - started) / len(texts)
+        found = bench_router(texts, 3, lambda _: None)
+        tell("speed", data=name, **found, surface_and_ngrams_ms=round(cheap, 3))
 
 
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--outputs", nargs="*", default=[])
     parser.add_argument("--only", nargs="*", default=["task", "domain", "language", "speed"])
     given = parser.parse_args()
     encoder = TextEncoder(asset_path(ENCODER))
@@ -321,8 +262,6 @@ def main() -> None:
         languages(given.data)
     if "speed" in given.only:
         speed(given.data)
-    for output in given.outputs:
-        complexity(output, encoder)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_files import remove_published
 from transforms.output_rows import output_table
-from transforms.output_tables import read_output_tables, summary_tables
 from transforms.write_report import Outcome, write_report
 from transforms.write_review import write_review
 
@@ -94,6 +93,9 @@ def finish_job(
     tasks = ending.manifest.get("job", {}).get("tasks", ())
     review = write_review(filesystem, folder, rows, tasks, ending.layout.multi_label)
     summary = _summary(tally, read or 0, readings, ending)
+    # It takes a quarter of a second to import, which no worker needs before a job ends.
+    from transforms.output_tables import read_output_tables, summary_tables  # noqa: PLC0415 - see above
+
     tables = read_output_tables(filesystem, folder, ending.manifest)
     summary |= {} if tables is None else summary_tables(tables)
     manifest = {**ending.manifest, "calibration": summary["calibration"]}

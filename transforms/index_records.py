@@ -29,16 +29,17 @@ from router.repeats import (
     pack_repeats,
     unpack_repeats,
 )
-from router.rules import choose_model, decisive
+from router.rules import choose_model, decisive, wanted
 from router.sampling import SmallestKeys, smallest_of
 from transforms.bundles import at_end
 from transforms.json_types import ColumnTypes, TypesSoFar
 from transforms.progress import ProgressNote
 from transforms.read_records import read_validated
 from transforms.reading import Split
-from transforms.route_records import load_router
+from transforms.route_records import load_router, with_findings
 
 if TYPE_CHECKING:
+    from router.findings import Findings
     from transforms.read_records import Reader
 
 _FLUSH_ENTRIES = 65_536
@@ -209,7 +210,7 @@ class _IndexDoFn(beam.DoFn):
     def setup(self) -> None:
         self._note = ProgressNote(self._state)
         self._router = load_router(self._reader.router)
-        self._wanted = decisive(self._reader.job)
+        self._routes = self._reader.open_routes()
 
     def start_bundle(self) -> None:
         # Gathered over a bundle, not over a split: what the workers send must not grow with the input.
@@ -226,7 +227,9 @@ class _IndexDoFn(beam.DoFn):
     def process(self, split: Split) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
         types = TypesSoFar()
         count = 0
-        for row in read_validated(split, self._reader, with_payload=self._infer_types):
+        for row, found in self._looked_at(
+            read_validated(split, self._reader, with_payload=self._infer_types)
+        ):
             count += 1
             self._note.add(read=1)
             self._read += 1
@@ -235,7 +238,7 @@ class _IndexDoFn(beam.DoFn):
                 continue
             if self._infer_types:
                 types.add_line(row.payload)
-            self._index(row)
+            self._index(row, found)
             if self._waiting >= _FLUSH_ENTRIES:
                 yield from self._flush()
         yield pvalue.TaggedOutput(self.COUNTS, count)
@@ -255,7 +258,23 @@ class _IndexDoFn(beam.DoFn):
                 self.PILOT, at_end((self._counts, self._pilot.items(), self._corrected))
             )
 
-    def _index(self, record: Record) -> None:
+    def _looked_at(
+        self, rows: Iterator[Record | DeadLetter]
+    ) -> Iterator[tuple[Record | DeadLetter, Findings | None]]:
+        """The rows, with what was found in each record where every record's model has to be known."""
+        job = self._reader.job
+        by_model = bool(self._sampling.records and job.routing.rules)
+        if not by_model and not (self._sampling.pilot and job.routing.gate.per is not None):
+            yield from ((row, None) for row in rows)
+            return
+        needed, later = decisive(job), wanted(job)
+        # What the main pass would find too is kept for it, unless that is more work than is needed here.
+        ahead = needed == later or needed.domain or needed.complexity or needed.task
+        kept = (later, self._routes) if ahead and self._routes is not None else (needed, None)
+        for row in with_findings(rows, self._reader.router, *kept):
+            yield row if isinstance(row, tuple) else (row, None)
+
+    def _index(self, record: Record, found: Findings | None) -> None:
         key = text_key(record.text, record.task)
         keys = [(self.TEXTS, key)]
         if self._reader.job.input.id is not None:
@@ -266,11 +285,11 @@ class _IndexDoFn(beam.DoFn):
         if self._sampling.census:
             self._text_bytes += text_bytes(record)
         if self._sampling.records:
-            self._offer(key, record)
+            self._offer(key, record, found)
         if self._sampling.pilot:
-            self._offer_pilot(record)
+            self._offer_pilot(record, found)
 
-    def _offer_pilot(self, record: Record) -> None:
+    def _offer_pilot(self, record: Record, found: Findings | None) -> None:
         job = self._reader.job
         self._counts[_COUNTED] += 1
         uncertain = self._sampling.gold_only and record.gold is None
@@ -279,7 +298,7 @@ class _IndexDoFn(beam.DoFn):
             record = dataclasses.replace(record, gold=corrected)
         if uncertain:
             if corrected is not None:
-                self._corrected.append(self._routed(record))
+                self._corrected.append(self._routed(record, found))
             return
         self._counts[_DRAWN] += 1
         key, per = pilot_key(record, own_id=job.input.id is not None), job.routing.gate.per
@@ -287,25 +306,31 @@ class _IndexDoFn(beam.DoFn):
             per = None
         if per is None and not self._pilot.wants(key):
             return
-        work = self._routed(record)
+        work = self._routed(record, found)
         if per is not None:
             self._counts[slice_of(per, work.route, ())] += 1
         self._pilot.offer(key, work)
 
-    def _routed(self, record: Record) -> Work:
-        return Work(dataclasses.replace(record, payload=b""), self._route(record))
+    def _routed(self, record: Record, found: Findings | None) -> Work:
+        return Work(dataclasses.replace(record, payload=b""), self._route(record, found))
 
-    def _route(self, record: Record) -> Route:
-        [found] = self._router.find([record], self._wanted)
+    def _route(self, record: Record, found: Findings | None) -> Route:
+        if found is None:
+            [found] = self._router.find([record], decisive(self._reader.job))
         return choose_model(record, found, self._reader.job.routing)
 
-    def _offer(self, key: bytes, record: Record) -> None:
-        route = self._route(record)
-        for model in {route.model, *self._sampling.also}:
-            kept = self._drawn[model, record.task]
-            if kept.wants(key):
-                sampled = dataclasses.replace(record, payload=b"")
-                kept.offer(key, Work(sampled, dataclasses.replace(route, model=model)))
+    def _offer(self, key: bytes, record: Record, found: Findings | None) -> None:
+        routing = self._reader.job.routing
+        # Without rules there is nothing to find before it is known who answers.
+        model = self._route(record, found).model if routing.rules else routing.default
+        groups = [(name, record.task) for name in {model, *self._sampling.also}]
+        wanting = [group for group in groups if self._drawn[group].wants(key)]
+        if not wanting:
+            return
+        work = self._routed(record, found)
+        for group in wanting:
+            route = dataclasses.replace(work.route, model=group[0])
+            self._drawn[group].offer(key, dataclasses.replace(work, route=route))
 
     def _flush(self) -> Iterator[pvalue.TaggedOutput[Any, Any]]:
         for (tag, bucket), entries in self._entries.items():

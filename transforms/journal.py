@@ -10,7 +10,7 @@ import dataclasses
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import fsspec
 
@@ -20,12 +20,22 @@ from transforms.journal_files import AppendedFile, JournalError, ObjectFiles, ca
 from transforms.journal_index import AnswerIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from fsspec import AbstractFileSystem
 
     from router.records import Answer
     from transforms.journal_files import Written
 
-__all__ = ["Journal", "JournalError", "JournalOf", "JournalPlace", "flush_all"]
+__all__ = [
+    "Journal",
+    "JournalError",
+    "JournalOf",
+    "JournalPlace",
+    "flush_all",
+    "look_after",
+    "new_writer",
+]
 
 Tier = Literal["slm", "llm"]
 
@@ -54,7 +64,19 @@ class JournalOf:
     """By task: what decides the answers apart from the text."""
 
 
-_OPEN: weakref.WeakSet[Journal] = weakref.WeakSet()
+class _Held(Protocol):
+    """A journal that may hold lines back, as this module sees it."""
+
+    def flush(self) -> None: ...
+
+    def flush_due(self) -> None: ...
+
+
+class _Closed(Protocol):
+    def close(self) -> None: ...
+
+
+_OPEN: weakref.WeakSet[_Held] = weakref.WeakSet()
 """The journals of this process: one that ends at once must write what they hold back, see `flush_all`."""
 
 
@@ -63,6 +85,37 @@ def flush_all() -> None:
     for journal in list(_OPEN):
         with contextlib.suppress(JournalError):
             journal.flush()
+
+
+def new_writer(
+    filesystem: AbstractFileSystem, folder: str, stem: str, first: bytes, place: JournalPlace
+) -> AppendedFile | ObjectFiles:
+    """What writes the lines of one process as the filesystem allows; `first` is the first of each file."""
+    if can_append(filesystem):
+        return AppendedFile(filesystem, folder, stem, first)
+    return ObjectFiles(filesystem, folder, stem, first, place.flush_records, place.flush_seconds)
+
+
+def look_after(
+    journal: _Held,
+    lock: threading.RLock,
+    filesystem: AbstractFileSystem,
+    place: JournalPlace,
+    parts: Sequence[_Closed],
+) -> Callable[[], object]:
+    """Have what a journal holds back written in time, and at the latest when it is collected.
+
+    Returns what closes it: `parts` in their order; calling that twice is harmless.
+    """
+    closing = threading.Event()
+    # Where lines are held back, what is held must leave before the process does.
+    finalizer = weakref.finalize(journal, _close, lock, closing, parts)
+    _OPEN.add(journal)
+    if not can_append(filesystem):
+        threading.Thread(
+            target=_flush_now_and_then, args=(weakref.ref(journal), closing, place), daemon=True
+        ).start()
+    return finalizer
 
 
 class Journal:
@@ -75,14 +128,8 @@ class Journal:
         self._lock = threading.RLock()
         self._indexes = {task: self._open_index(task) for task in of.fingerprints}
         self._writers = {task: self._new_writer(task) for task in of.fingerprints}
-        closing = threading.Event()
-        # Where lines are held back, what is held must leave before the process does.
-        self._finalizer = weakref.finalize(self, _close, self._lock, closing, self._writers, self._indexes)
-        _OPEN.add(self)
-        if not can_append(self._filesystem):
-            threading.Thread(
-                target=_flush_now_and_then, args=(weakref.ref(self), closing, of.place), daemon=True
-            ).start()
+        parts = [*self._writers.values(), *self._indexes.values()]
+        self._finalizer = look_after(self, self._lock, self._filesystem, of.place, parts)
 
     def _stem(self, task: str) -> str:
         return f"{self._of.tier}-{self._of.fingerprints[task]}"
@@ -93,13 +140,8 @@ class Journal:
         return AnswerIndex(self._filesystem, sorted(paths))
 
     def _new_writer(self, task: str) -> AppendedFile | ObjectFiles:
-        place, stem = self._of.place, self._stem(task)
         first = header(self._of.fingerprints[task], self._of.model, task)
-        if can_append(self._filesystem):
-            return AppendedFile(self._filesystem, self._folder, stem, first)
-        return ObjectFiles(
-            self._filesystem, self._folder, stem, first, place.flush_records, place.flush_seconds
-        )
+        return new_writer(self._filesystem, self._folder, self._stem(task), first, self._of.place)
 
     def find(self, task: str, text_key: bytes) -> Answer | None:
         """The final answer to a text, as given before and with all it cost; None where it must be asked."""
@@ -173,21 +215,14 @@ def _with_usage(answer: Answer, usage: Usage) -> Answer:
     return answer if usage == Usage() else dataclasses.replace(answer, usage=answer.usage + usage)
 
 
-def _close(
-    lock: threading.RLock,
-    closing: threading.Event,
-    writers: Mapping[str, AppendedFile | ObjectFiles],
-    indexes: Mapping[str, AnswerIndex],
-) -> None:
+def _close(lock: threading.RLock, closing: threading.Event, parts: Sequence[_Closed]) -> None:
     closing.set()
     with lock:
-        for writer in writers.values():
-            writer.close()
-        for index in indexes.values():
-            index.close()
+        for part in parts:
+            part.close()
 
 
-def _flush_now_and_then(journal: weakref.ref[Journal], closing: threading.Event, place: JournalPlace) -> None:
+def _flush_now_and_then(journal: weakref.ref[_Held], closing: threading.Event, place: JournalPlace) -> None:
     while not closing.wait(min(1.0, place.flush_seconds)):
         found = journal()
         if found is None:

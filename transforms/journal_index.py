@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from array import array
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from router.journal import KEY_END, KEY_START, is_settled, is_whole, read_entry
 from router.records import Usage
+from transforms.journal_files import can_append
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,6 +105,8 @@ class AnswerIndex:
         found = self._answers(text_key, model)
         if not found:
             return None
+        if len(found) == 1 and text_key not in self._wasted:
+            return None if lacks(found[0]) else found[0]
         best = min(found, key=lacks)
         if lacks(best):
             return None
@@ -121,13 +125,13 @@ class AnswerIndex:
         return self._wasted.get(text_key, Usage())
 
     def _lines_of(self, text_key: bytes) -> list[bytes]:
-        first = np.searchsorted(self._keys, np.uint64(int.from_bytes(text_key[:8], "big")))
+        half = np.uint64(int.from_bytes(text_key[:8], "big"))
+        at = int(self._keys.searchsorted(half))
         places: list[_Place] = []
-        for at in range(int(first), len(self._keys)):
-            if int(self._keys[at]) != int.from_bytes(text_key[:8], "big"):
-                break
+        while at < len(self._keys) and self._keys[at] == half:
             number, offset, length = self._places[at].tolist()
             places.append((number, offset, length))
+            at += 1
         places += self._fresh.get(text_key, ())
         lines = [self._files.read(self._paths[number], offset, length) for number, offset, length in places]
         name = text_key.hex().encode()
@@ -147,6 +151,7 @@ class _OpenFiles:
 
     def __init__(self, filesystem: AbstractFileSystem) -> None:
         self._filesystem = filesystem
+        self._on_disk = can_append(filesystem) and hasattr(os, "pread")
         self._open: OrderedDict[str, Any] = OrderedDict()
 
     def lines(self, path: str) -> Iterable[bytes]:
@@ -160,6 +165,8 @@ class _OpenFiles:
         self._open[path] = stream
         if len(self._open) > _OPEN_FILES:
             self._open.popitem(last=False)[1].close()
+        if self._on_disk:
+            return os.pread(stream.fileno(), length, offset)
         stream.seek(offset)
         data: bytes = stream.read(length)
         return data

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from router.records import Answer
 
+_ANSWERS = "[ls]lm"
+"""The tiers of models: what the router found is no answer."""
+
 
 def paid_calls(url: str) -> Iterator[PaidCall]:
     """Every call to a hosted model in the journal at `url`, those that no longer count included."""
@@ -34,7 +37,7 @@ def answers_of(url: str, fingerprint: str, model: str) -> dict[bytes, Answer]:
     """What a model said to one question, by text key; failed attempts and torn lines are left out."""
     filesystem, folder = fsspec.core.url_to_fs(url)
     found: dict[bytes, Answer] = {}
-    for path, of in _files(filesystem, folder, "*"):
+    for path, of in _files(filesystem, folder, _ANSWERS):
         if of != fingerprint:
             continue
         for line in _lines(filesystem, path):
@@ -48,7 +51,7 @@ def count_answers(url: str) -> Mapping[str, int]:
     """Final answers in the journal at `url` by fingerprint."""
     filesystem, folder = fsspec.core.url_to_fs(url)
     counts: Counter[str] = Counter()
-    for path, fingerprint in _files(filesystem, folder, "*"):
+    for path, fingerprint in _files(filesystem, folder, _ANSWERS):
         counts[fingerprint] += sum(is_whole(line) and is_settled(line) for line in _lines(filesystem, path))
     return counts
 

@@ -65,7 +65,11 @@ class TypesSoFar:
 
     def add_line(self, line: bytes) -> None:
         """Add what one JSON object shows."""
-        _merge_into(self._columns, {name: shape_of(value) for name, value in json.loads(line).items()})
+        columns = self._columns
+        for name, value in json.loads(line).items():
+            shape = _SCALARS.get(type(value)) or shape_of(value)
+            if columns.get(name) != shape:
+                _merge_into(columns, {name: shape})
 
     def add_types(self, types: ColumnTypes) -> None:
         """Add what another piece of the input showed, as if its lines had been added here."""

@@ -23,24 +23,24 @@ from router.trie import (
     normalise,
     path_scores,
 )
-from transforms.llama_adapter import MAX_SEQUENCES, ContextConfig, EngineError
+from transforms.label_tree import tree_groups
+from transforms.llama_adapter import MAX_SEQUENCES, ROWS_TOGETHER, ContextConfig
+from transforms.packing import PackedPrefix, Packer, pack_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     from router.job import Task
     from router.prompts import LabelPrompt, Segment
-    from router.trie import Node, Trie
-    from transforms.llama_adapter import LlamaModel
+    from router.trie import Trie
+    from transforms.llama_adapter import EngineError, LlamaModel
 
 FEATURES = 1024
 _FEATURE_SEED = 20240607
 _RECORD_TOKENS = 2048
 _LEAST_RECORD_TOKENS = 256
-_TREE_BATCH = 32
-"""Logits are kept for each token of a batch; this many of a large vocabulary take some tens of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ class ScorerConfig:
     label_tree: bool = True
     """Whether labels of several tokens are scored to their end. Else by their first token: labels that begin
     alike are then equal, and a head on the features, which need no further tokens, tells them apart."""
+    pack: int = 1
+    """The most records that `score_many` evaluates together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +63,6 @@ class _Scored:
     log_scores: npt.NDArray[np.float64]
     features: npt.NDArray[np.float32]
     tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class _TreeBatch:
-    """Nodes of the label trie that are evaluated together, and the sequences each belongs to."""
-
-    numbers: tuple[int, ...]
-    nodes: tuple[Node, ...]
-    members: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """As many branches of the trie as there are sequences for; they are numbered from 1 on."""
-
-    sequences: int
-    batches: tuple[_TreeBatch, ...]
 
 
 class PromptTooLongError(ValueError):
@@ -108,15 +93,26 @@ class LabelScorer:
         self._feature_tokens = np.sort(
             np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
         )
+        ends = {token for path in self._trie.steps for _, token in path[:1]}
+        self._wanted = np.union1d(self._feature_tokens, np.array(sorted(ends), np.int64))
         evaluated = len(self._trie.nodes) if config.label_tree else 0
         self._fixed = len(self._beginning) + len(self._end) + evaluated
         size = self._context_size(config.context)
         self._room = size - self._fixed
         sequences = min(self._trie.branches + 1, MAX_SEQUENCES)
-        self._groups = _groups(self._trie, sequences - 1) if config.label_tree else ()
+        self._groups = tree_groups(self._trie, sequences - 1) if config.label_tree else ()
         self._label_tree = config.label_tree
-        self._context = model.open_context(ContextConfig(size, sequences, threads=config.threads))
-        self._context.decode_run(self._beginning, 0, want_last=False)
+        # Runs are filled up by less than ROWS_TOGETHER, which must not take a text's room.
+        self._context = model.open_context(
+            ContextConfig(size + ROWS_TOGETHER, sequences, threads=config.threads)
+        )
+        self._head = self._context.head(self._wanted, self._beginning)
+        # Then what is compared, be it yes and no, has one token each after the same tokens (`_edges`).
+        self._tree_head = self._head if all(len(path) == 1 for path in self._trie.steps) else None
+        # The branches of a label tree are sequences of the cache that the record is in.
+        size_of_pack = pack_size(1 if self._groups else config.pack, len(self._beginning))
+        prefix = PackedPrefix(self._beginning, size_of_pack, self._wanted, self._head)
+        self._packer = Packer(self, model, prefix, config.threads)
 
     @property
     def prefix_tokens(self) -> int:
@@ -142,6 +138,28 @@ class LabelScorer:
         """
         started = time.perf_counter()
         scored = [self._score_part(part) for part in self._parts(text)]
+        return self._result(scored, time.perf_counter() - started)
+
+    def score_many(self, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
+        """What `score` gives for each text, or its `EngineError`; several at once where `pack` allows it.
+
+        Long texts, and all where labels have a tree, are scored one by one. The seconds of an evaluation are
+        shared out by the tokens that each text had in it.
+        """
+        return self._packer.score_many(texts)
+
+    def run_of(self, text: str) -> list[int]:
+        """The tokens that are evaluated for a text that fits the context: its own, and the prompt's end."""
+        return [*self._text_tokens(text), *self._end]
+
+    def scores_after(
+        self, logits: npt.NDArray[np.float32], run: Sequence[int], seconds: float
+    ) -> tuple[LabelScores, Usage]:
+        """What `score` gives, from the logits of the wanted tokens after a run; labels have no tree."""
+        edges = self._edges(ROOT, self._trie.root_wanted, logits)
+        return self._result([self._scored(logits, edges, len(run) - len(self._end))], seconds)
+
+    def _result(self, scored: Sequence[_Scored], seconds: float) -> tuple[LabelScores, Usage]:
         weights = np.array([part.tokens for part in scored], dtype=np.float64)
         probabilities = np.average(
             [self._probabilities(part.log_scores) for part in scored], axis=0, weights=weights
@@ -150,7 +168,7 @@ class LabelScorer:
         usage = Usage(
             input_tokens=sum(part.tokens for part in scored) + self._fixed * len(scored),
             cached_tokens=len(self._beginning) * len(scored),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
         return LabelScores(probabilities, as_kept(features), len(scored)), usage
 
@@ -164,19 +182,35 @@ class LabelScorer:
     def _score_part(self, tokens: Sequence[int]) -> _Scored:
         context, start = self._context, len(self._beginning)
         try:
-            logits = context.decode_run([*tokens, *self._end], start, want_last=True)
-            if logits is None:
-                raise EngineError("llama.cpp returned no logits")
-            features = logits[self._feature_tokens]
-            edges = _edges(ROOT, self._trie.root_wanted, logits)
+            (logits,) = context.decode_wanted([[*tokens, *self._end]], start, self._wanted, self._head)
+            edges = self._edges(ROOT, self._trie.root_wanted, logits)
             if self._groups:
-                self._score_tree(start + len(tokens) + len(self._end), edges)
+                root = start + len(tokens) + len(self._end)
+                context.forget(0, root)
+                self._score_tree(root, edges)
         finally:
             if self._groups:
                 context.keep_only(0)
             context.forget(0, start)
+        return self._scored(logits, edges, len(tokens))
+
+    def _edges(
+        self, node: int, after: Sequence[int], logits: npt.NDArray[np.float32]
+    ) -> dict[tuple[int, int], float]:
+        """Logits of the tokens `after` a node that all labels have in common, from those of `self._wanted`.
+
+        They stand for log-probabilities: what would be taken off for the rest of the vocabulary is the same
+        for all labels that are compared, and goes when they are normalised.
+        """
+        values = logits[np.searchsorted(self._wanted, after)].tolist()
+        return {(node, token): value for token, value in zip(after, values, strict=True)}
+
+    def _scored(
+        self, logits: npt.NDArray[np.float32], edges: Mapping[tuple[int, int], float], tokens: int
+    ) -> _Scored:
         steps = self._trie.steps if self._label_tree else tuple(path[:1] for path in self._trie.steps)
-        return _Scored(path_scores(steps, edges), features, len(tokens))
+        features = logits[np.searchsorted(self._wanted, self._feature_tokens)]
+        return _Scored(path_scores(steps, edges), features, tokens)
 
     def _score_tree(self, root: int, edges: dict[tuple[int, int], float]) -> None:
         """Evaluate the inner nodes of the trie, for as many branches at a time as there are sequences."""
@@ -192,10 +226,15 @@ class LabelScorer:
                     [root + node.depth - 1 for node in batch.nodes],
                     batch.members,
                     [bool(node.wanted) for node in batch.nodes],
+                    self._tree_head,
                 )
                 for number, node, logits in zip(batch.numbers, batch.nodes, found, strict=True):
-                    if logits is not None:
-                        edges.update(_edges(number, node.wanted, logits))
+                    if logits is None:
+                        continue
+                    if self._tree_head is not None:
+                        edges.update(self._edges(number, node.wanted, logits))
+                    else:
+                        edges.update(_whole_edges(number, node.wanted, logits))
 
     def _probabilities(self, log_scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self._task.kind == "single_label":
@@ -204,13 +243,14 @@ class LabelScorer:
         return np.array([normalise(pair)[1] for pair in pairs], dtype=np.float64)
 
     def close(self) -> None:
-        """Free the cache."""
+        """Free the caches."""
         self._context.close()
+        self._packer.close()
 
 
-def _edges(node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]) -> dict[tuple[int, int], float]:
-    if not wanted:
-        return {}
+def _whole_edges(
+    node: int, wanted: Sequence[int], logits: npt.NDArray[np.float32]
+) -> dict[tuple[int, int], float]:
     values = log_probabilities(logits, wanted)
     return {(node, token): float(value) for token, value in zip(wanted, values, strict=True)}
 
@@ -231,22 +271,3 @@ def _label_trie(model: LlamaModel, prompt: LabelPrompt) -> Trie:
     if not any(given):
         scored = end_where_prefix(scored, line_end)
     return build_trie([Continuation(s, g) for s, g in zip(scored, given, strict=True)])
-
-
-def _groups(trie: Trie, size: int) -> tuple[_Group, ...]:
-    """The trie's nodes in groups of at most `size` branches, parents first."""
-    groups = []
-    for first in range(0, trie.branches, max(size, 1)):
-        chosen = [
-            (number, node, members)
-            for number, node in enumerate(trie.nodes)
-            if (members := tuple(leaf - first + 1 for leaf in node.leaves if first <= leaf < first + size))
-        ]
-        batches = [chosen[begin : begin + _TREE_BATCH] for begin in range(0, len(chosen), _TREE_BATCH)]
-        groups.append(
-            _Group(
-                min(size, trie.branches - first),
-                tuple(_TreeBatch(*zip(*batch, strict=True)) for batch in batches),
-            )
-        )
-    return tuple(groups)

@@ -1,4 +1,4 @@
-"""The only module that touches llama.cpp: a typed adapter around the low-level API of llama-cpp-python.
+"""A typed adapter around llama-cpp-python's low-level API; but for `quantize_model`, none knows llama.cpp.
 
 The high-level `Llama` class keeps logits of every token and builds a Python object per token; what the scorer
 needs is a KV cache it can rewind, batches in which a token may belong to several sequences, and the logits of
@@ -7,6 +7,7 @@ a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence f
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 from dataclasses import dataclass
@@ -15,15 +16,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from transforms.llama_library import Batch, freed_with, library, log_tail
+from transforms.llama_tap import EMBEDDING, STATE, Tap
+from transforms.output_head import find_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from transforms.output_head import OutputHead
+
 _GGUF_MAGIC = b"GGUF"
 MAX_SEQUENCES = 256
 """The number of sequences llama.cpp allows in one context (LLAMA_MAX_SEQ)."""
+ROWS_TOGETHER = 4
+"""Runs are filled up to a multiple of this many tokens, for models that need it. Some of ggml's kernels take
+so many rows at once, and what is left over one by one and rounded in another way: a text's result would
+depend on what is beside it."""
+_TRIAL_TOKENS = 2 * ROWS_TOGETHER - 1
+_TRIAL_LOGITS = 256
 
 
 class ModelFileError(ValueError):
@@ -42,6 +53,8 @@ class ContextConfig:
     sequences: int = 1
     batch_tokens: int = 512
     threads: int = 1
+    apart: bool = False
+    """Whether each sequence has a cache of its own, of an equal share of `tokens`. Else all share one."""
 
 
 def check_gguf(path: str | os.PathLike[str]) -> None:
@@ -87,6 +100,16 @@ class LlamaModel:
         self.trained_context: int = c.llama_model_n_ctx_train(self._model)
 
     @property
+    def layer_parameters(self) -> int:
+        """Number of weights without the table of the tokens' embeddings, which is looked up, not multiplied.
+
+        A model whose output matrix is that same table (Gemma, SmolLM2) multiplies it once a record, where the
+        logits are wanted; here it is not counted.
+        """
+        table = self._c.llama_model_n_embd(self._model) * self.vocabulary
+        return int(self._c.llama_model_n_params(self._model) - table)
+
+    @property
     def chat_template(self) -> str | None:
         """The Jinja chat template that the file carries, or None (base models)."""
         template = self._c.llama_model_chat_template(self._model, None)
@@ -127,6 +150,23 @@ class LlamaModel:
         tokens: list[int] = buffer[:count]
         return tokens
 
+    @functools.cached_property
+    def rows_together(self) -> int:
+        """What runs must be filled up to a multiple of: 1, unless a run with tokens left over says otherwise.
+
+        Raises `EngineError` where llama.cpp fails.
+        """
+        context = LlamaContext(self, self._model, ContextConfig(tokens=256))
+        run = [self.vocabulary // 2 + number for number in range(_TRIAL_TOKENS)]
+        seen = np.arange(min(self.vocabulary, _TRIAL_LOGITS))
+        found = []
+        for rows in (1, ROWS_TOGETHER):
+            context.rows_together = rows
+            found.append(context.decode_wanted([run], 0, seen, None))
+            context.forget(0, 0)
+        context.close()
+        return 1 if np.array_equal(found[0], found[1]) else ROWS_TOGETHER
+
     def open_context(self, config: ContextConfig) -> LlamaContext:
         """Make a context of its own KV cache on these weights. Raises `EngineError` where memory lacks."""
         return LlamaContext(self, self._model, config)
@@ -145,7 +185,10 @@ class LlamaContext:
         self._model = model  # The weights must outlive the context.
         self.config = config
         log_tail().last()
-        self._context = c.llama_init_from_model(weights, _parameters(config))
+        self._tap = Tap()
+        parameters = _parameters(config)
+        parameters.cb_eval = self._tap.callback
+        self._context = c.llama_init_from_model(weights, parameters)
         if not self._context:
             raise EngineError(
                 f"llama.cpp could not open a context of {config.tokens} tokens ({log_tail().last()})"
@@ -155,6 +198,8 @@ class LlamaContext:
         # llama.cpp takes no more at once than the context holds, and ends the process where it is given more.
         self._batch_tokens: int = c.llama_n_batch(self._context)
         self._batch = Batch(self._batch_tokens, config.sequences)
+        self.rows_together: int | None = None
+        """What runs are filled up to a multiple of; None: what the model needs."""
 
     def decode_run(
         self, tokens: Sequence[int], start: int, *, want_last: bool
@@ -179,17 +224,101 @@ class LlamaContext:
             self._decode(count)
         return self._logits(count - 1) if want_last else None
 
+    def head(self, tokens: npt.NDArray[np.int64], beginning: Sequence[int]) -> OutputHead | None:
+        """Evaluate a prompt's beginning as sequence 0, and find the output head's rows of some tokens.
+
+        None where they cannot be applied apart from the engine. Raises `EngineError` where llama.cpp fails.
+        """
+        rows = self._embeddings(tokens)
+        whole = (len(beginning) - 1) // self._batch_tokens * self._batch_tokens
+        if whole:
+            self.decode_run(beginning[:whole], 0, want_last=False)
+        self._tap.watch(STATE, goes_on=True)
+        try:
+            logits = self.decode_run(beginning[whole:], whole, want_last=True)
+        finally:
+            state = self._tap.take()
+        if rows is None or state is None or logits is None or state.size != rows.shape[1]:
+            return None
+        return find_head(tokens, rows, state, logits)
+
+    def _embeddings(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
+        """The embeddings of tokens, shape (tokens, width), or None; the cache must be empty and stays so."""
+        found, size = [], min(self._batch_tokens, len(tokens))
+        for begin in range(0, len(tokens), size):
+            part = [int(token) for token in tokens[begin : begin + size]]
+            self._tap.watch(EMBEDDING)
+            try:
+                self.decode_run(part, 0, want_last=False)
+            finally:
+                rows = self._tap.take()
+                self.forget(0, 0)
+            if rows is None or rows.size % len(part):
+                return None
+            found.append(rows.reshape(len(part), -1))
+        return np.concatenate(found)
+
+    def decode_wanted(
+        self,
+        runs: Sequence[Sequence[int]],
+        start: int,
+        tokens: npt.NDArray[np.int64],
+        head: OutputHead | None,
+    ) -> npt.NDArray[np.float32]:
+        """Evaluate a run of tokens for each of the first sequences, from position `start` on, all at once.
+
+        Returns the logits of some tokens after each run, shape (runs, tokens); `head` has their rows, if
+        there is one. Runs are filled up to one length behind their last token, so what a sequence holds from
+        there on is to be forgotten. A single run may be longer than what is evaluated at once.
+
+        Raises `EngineError` where llama.cpp fails.
+        """
+        if not all(runs):
+            raise EngineError("there are no tokens to evaluate")
+        if len(runs) == 1:
+            whole = (len(runs[0]) - 1) // self._batch_tokens * self._batch_tokens
+            if whole:
+                self.decode_run(runs[0][:whole], start, want_last=False)
+            runs, start = [runs[0][whole:]], start + whole
+        rows = self.rows_together or self._model.rows_together
+        lasts = self._fill_batch(runs, start, rows, outputs=rows if head is not None else 1)
+        count = len(runs) * padded(max(map(len, runs)), rows)
+        found = self._outputs(count, lasts, head)
+        return np.stack([logits[tokens] for logits in found] if head is None else found)
+
+    def _fill_batch(self, runs: Sequence[Sequence[int]], start: int, rows: int, *, outputs: int) -> list[int]:
+        """Write runs into the batch, their length and the outputs multiples; return where each run ends."""
+        batch, length = self._batch, padded(max(map(len, runs)), rows)
+        count = len(runs) * length
+        if count > self._batch_tokens:
+            raise EngineError(f"{count} tokens in a batch, but the context evaluates {self._batch_tokens}")
+        lasts = []
+        batch.outputs[:count] = 0
+        batch.counts[:count] = 1
+        for sequence, run in enumerate(runs):
+            begin, end = sequence * length, sequence * length + len(run)
+            batch.tokens[begin:end] = run
+            batch.tokens[end : begin + length] = run[-1]
+            batch.positions[begin : begin + length] = np.arange(start, start + length)
+            batch.members[begin : begin + length, 0] = sequence
+            batch.outputs[end - 1] = 1
+            lasts.append(end - 1)
+        spare = np.flatnonzero(batch.outputs[:count] == 0)[: -len(runs) % outputs]
+        batch.outputs[spare] = 1
+        return lasts
+
     def decode_tree(
         self,
         tokens: Sequence[int],
         positions: Sequence[int],
         sequences: Sequence[Sequence[int]],
         wanted: Sequence[bool],
+        head: OutputHead | None = None,
     ) -> list[npt.NDArray[np.float32] | None]:
         """Evaluate tokens that may each belong to several sequences; at most `batch_tokens` of them.
 
-        Returns for each token its logits (views that the next call overwrites) or None where not wanted.
-        Raises `EngineError` where llama.cpp fails.
+        Returns for each token its logits (views that the next call overwrites) or None where not wanted; with
+        a `head` the logits of its tokens only. Raises `EngineError` where llama.cpp fails.
         """
         batch, count = self._batch, len(tokens)
         if count > self._batch_tokens:
@@ -200,8 +329,26 @@ class LlamaContext:
         for index, members in enumerate(sequences):
             batch.counts[index] = len(members)
             batch.members[index, : len(members)] = members
-        self._decode(count)
-        return [self._logits(index) if want else None for index, want in enumerate(wanted)]
+        places = [index for index, want in enumerate(wanted) if want]
+        found = dict(zip(places, self._outputs(count, places, head), strict=True))
+        return [found.get(index) for index in range(count)]
+
+    def _outputs(
+        self, count: int, places: Sequence[int], head: OutputHead | None
+    ) -> Sequence[npt.NDArray[np.float32]]:
+        """Evaluate the batch; the logits at some of its outputs: all of them, or those of the head's rows."""
+        if head is None or not places:
+            self._decode(count)
+            return [self._logits(place) for place in places]
+        self._tap.watch(STATE)
+        try:
+            self._decode(count)
+        finally:
+            states = self._tap.take()
+        if states is None:
+            return [self._logits(place)[head.tokens] for place in places]
+        row = np.cumsum(self._batch.outputs[:count]) - 1
+        return list(head.logits(states.reshape(-1, head.rows.shape[1])[row[places]]))
 
     def _decode(self, count: int) -> None:
         self._batch.c.n_tokens = count
@@ -244,7 +391,7 @@ def _parameters(config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings ar
     parameters.n_seq_max = config.sequences
     parameters.n_threads = config.threads
     parameters.n_threads_batch = config.threads
-    parameters.kv_unified = True
+    parameters.kv_unified = not config.apart
     # A sliding-window cache forgets the prefix that later records need.
     parameters.swa_full = True
     # On a CPU flash attention is slower where few tokens look back on many: by a tenth to a third for 20 to
@@ -252,3 +399,8 @@ def _parameters(config: ContextConfig) -> Any:  # noqa: ANN401 - the bindings ar
     parameters.flash_attn_type = library().LLAMA_FLASH_ATTN_TYPE_DISABLED
     parameters.no_perf = True
     return parameters
+
+
+def padded(length: int, rows: int = ROWS_TOGETHER) -> int:
+    """The length that a run is filled up to."""
+    return -(-length // rows) * rows

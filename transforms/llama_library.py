@@ -34,6 +34,12 @@ def library() -> Any:  # noqa: ANN401 - the bindings are untyped
     return llama_cpp
 
 
+def build_features() -> str:
+    """What this build of llama.cpp uses of the processor, in its own words."""
+    said: bytes = library().llama_print_system_info()
+    return " ".join(said.decode("utf-8", "replace").replace("|", " ").replace(" = 1", "").split())
+
+
 class LogTail:
     """Receives llama.cpp's log: keeps the last complaints for error messages and prints nothing."""
 

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import anyio
-import httpx2
-import openai
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from transforms.llm_access import endpoint
 from transforms.llm_wire import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    import openai
 
     from router.job import OpenAIModel
 
@@ -31,15 +30,27 @@ _CONNECT_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
 # Until Python 3.10 these are two classes, and neither is the built-in TimeoutError.
 _DEADLINE_ERRORS = (asyncio.TimeoutError, concurrent.futures.TimeoutError)
-# openai wraps what breaks before the headers; what breaks within a body arrives as its transport raised it.
-_TRANSFER_ERRORS = (
-    openai.APIConnectionError,
-    httpx2.HTTPError,
-    anyio.EndOfStream,
-    OSError,
-    *_DEADLINE_ERRORS,
-)
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class _Errors(NamedTuple):
+    """What a call may raise, by what it means."""
+
+    status: type[openai.APIStatusError]
+    transfer: tuple[type[Exception], ...]
+    never_sent: tuple[type[Exception], ...]
+
+
+@functools.cache
+def _errors() -> _Errors:
+    # Together they take half a second to import, and a job of local models calls nobody.
+    import anyio  # noqa: PLC0415 - see above
+    import httpx2  # noqa: PLC0415
+    import openai  # noqa: PLC0415
+
+    # openai wraps what breaks before the headers; what breaks within a body comes as its transport raised it.
+    transfer = (openai.APIConnectionError, httpx2.HTTPError, anyio.EndOfStream, OSError, *_DEADLINE_ERRORS)
+    never_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    return _Errors(openai.APIStatusError, transfer, never_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +142,16 @@ class Network:
         try:
             # The deadline is kept on the loop; the grace is for a loop that is stuck.
             return call.result(seconds + _GRACE_SECONDS)
-        except openai.APIStatusError as error:
+        except _errors().status as error:
             said, headers = error_text(error.body), dict(error.response.headers)
             return ErrorStatus(error.status_code, said, error.code, error.param, headers)
         except _DEADLINE_ERRORS:
             call.cancel()
             return BrokenTransfer(f"no complete answer within {seconds:g} s", maybe_billed=True)
-        except _TRANSFER_ERRORS as error:
+        except _errors().transfer as error:
             cause = error.__cause__ or error
             said = " ".join(str(cause).split())
-            sent = not isinstance(cause, _NEVER_SENT)
+            sent = not isinstance(cause, _errors().never_sent)
             return BrokenTransfer(f"{type(cause).__name__}: {said}", maybe_billed=sent)
 
 
@@ -161,6 +172,8 @@ async def _receive(client: openai.AsyncOpenAI, request: Mapping[str, Any]) -> by
 
 
 def _open(model: OpenAIModel, key: str | None) -> openai.AsyncOpenAI:
+    import openai  # noqa: PLC0415 - see `_errors`
+
     client = openai.AsyncOpenAI(
         api_key=key or "not-needed",
         # Said outright, so that OPENAI_BASE_URL cannot send the records elsewhere than priced.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -41,7 +42,13 @@ def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
 
 
 def file_digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """SHA-256 of a file, in hex; one that several models share is read once a process."""
+    now = path.stat()
+    return _digest_of(path, now.st_ino, now.st_size, now.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of(path: pathlib.Path, *_: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

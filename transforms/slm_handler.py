@@ -1,4 +1,4 @@
-"""RunInference on a quantised local model: one record at a time, one copy of the model a process."""
+"""RunInference on a quantised local model: one or a few records at once, one copy of the model a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apache_beam.utils.shared import Shared
 
 from router.assets import asset_path
 from router.calibration import asked_task
-from router.catalogue import choose_form, load_catalogue
+from router.catalogue import choose_form, load_catalogue, records_together
 from router.identity import text_key
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
@@ -31,8 +31,13 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from router.calibration import ChosenPrompt
+    from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, Task
     from router.records import LabelScores
+
+
+_BUNDLES = 4
+"""Bundles in a batch: among four times as many records are some of about the same length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,11 @@ class LocalModel:
     """Whether the sentence encoder reads each text too, for a learned head."""
     trial: bool = False
     """Whether a prompt that does not fit the context is a failure to answer, and not the job's."""
+
+    @property
+    def pack(self) -> int:
+        """The most records that are evaluated together."""
+        return records_together(_entry(self), self.model)
 
 
 class LocalScorer:
@@ -69,23 +79,35 @@ class LocalScorer:
         `EngineError` is about this text. What would go wrong with every text of the task is a `ValueError`.
         """
         with self._lock:
-            if task not in self._scorers:
-                try:
-                    self._scorers[task] = self.open_scorer(task)
-                except EngineError as error:
-                    raise ModelFileError(f"models.{self._local.name}: {error}") from error
-            return self._scorers[task].score(text)
+            return self._scorer(task).score(text)
+
+    def score_many(self, task: str, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
+        """What `score` gives for each text, or its `EngineError`; see `LabelScorer.score_many`."""
+        with self._lock:
+            return self._scorer(task).score_many(texts)
+
+    def _scorer(self, task: str) -> LabelScorer:
+        if task not in self._scorers:
+            try:
+                self._scorers[task] = self.open_scorer(task)
+            except EngineError as error:
+                raise ModelFileError(f"models.{self._local.name}: {error}") from error
+        return self._scorers[task]
 
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
         wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
-        config = ScorerConfig(self._local.threads, self._local.model.context, tree)
+        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack)
         return LabelScorer(self._model, wanted, prompt, config)
+
+
+def _entry(local: LocalModel) -> CatalogueEntry:
+    return load_catalogue(asset_path("configs/models.yaml")).entry(local.model.source)
 
 
 def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, LabelPrompt, bool]:
     """How a model is asked about a task, and whether its labels are scored to their end."""
-    entry = load_catalogue(asset_path("configs/models.yaml")).entry(local.model.source)
+    entry = _entry(local)
     template, chosen = model.chat_template, local.prompts.get(task.name)
     wanted = asked_task(task, chosen)
     form = chosen.form if chosen is not None else None
@@ -119,9 +141,21 @@ class LocalSession:
                 self._scorer = self._load()
             return self._scorer
 
-    def score(self, task: str, text: str) -> tuple[LabelScores, Usage]:
-        """What `LocalScorer.score` gives, with the text's vector where there is an encoder."""
-        scores, usage = self.scorer.score(task, text)
+    def score_many(self, task: str, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
+        """What the model says of each text, or why it failed, with the texts' vectors for an encoder."""
+        if len(texts) == 1:
+            try:
+                found: list[tuple[LabelScores, Usage] | EngineError] = [self.scorer.score(task, texts[0])]
+            except EngineError as error:
+                return [error]
+        else:
+            found = self.scorer.score_many(task, texts)
+        return [
+            one if isinstance(one, EngineError) else self._with_vector(text, *one)
+            for text, one in zip(texts, found, strict=True)
+        ]
+
+    def _with_vector(self, text: str, scores: LabelScores, usage: Usage) -> tuple[LabelScores, Usage]:
         if self._encoder is None:
             return scores, usage
         started = time.perf_counter()
@@ -145,6 +179,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         self._journal = journal
         # The same handler serves the calibration sample and the main pass: one copy a process for both.
         self._shared = Shared()
+        self._pack = local.pack
 
     @property
     def local(self) -> LocalModel:
@@ -172,46 +207,76 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
     def run_inference(
         self, batch: Sequence[Work], model: LocalSession, inference_args: Mapping[str, Any] | None = None
     ) -> Iterable[Work]:
-        """Answer the records one by one; a record the engine fails on costs that record only."""
+        """Answer the records; one that the engine fails on costs that record only."""
         if inference_args:
             raise ValueError(f"LlamaCppModelHandler takes no inference_args, got {sorted(inference_args)}")
         namespace = self.get_metrics_namespace()
         records = Metrics.counter(namespace, "slm_records")
         evaluated = Metrics.counter(namespace, "slm_evaluated_tokens")
         latency = Metrics.distribution(namespace, "slm_latency_milliseconds")
+        answers = iter(self._answers([work for work in batch if work.ask == self._local.name], model))
         for work in batch:
             if work.ask != self._local.name:
                 yield work
                 continue
-            answer = self._answer(work, model)
+            answer = next(answers)
             records.inc()
             evaluated.inc(answer.usage.input_tokens - answer.usage.cached_tokens)
             latency.update(round(answer.usage.seconds * 1000))
             yield dataclasses.replace(work, ask=None, answers=(*work.answers, answer))
 
-    def _answer(self, work: Work, session: LocalSession) -> Answer:
-        task, key = work.record.task, text_key(work.record.text, work.record.task)
-        known = None if session.journal is None else session.journal.find(task, key)
-        if known is not None:
-            return known
+    def _answers(self, works: Sequence[Work], session: LocalSession) -> list[Answer]:
+        """An answer for each work: the journal's, or the model's, which the journal then has."""
+        keys = [(work.record.task, text_key(work.record.text, work.record.task)) for work in works]
+        answers = dict[tuple[str, bytes], Answer]()
+        asked = dict[str, dict[tuple[str, bytes], str]]()
+        for work, key in zip(works, keys, strict=True):
+            known = None if session.journal is None else session.journal.find(*key)
+            if known is not None:
+                answers[key] = known
+            else:
+                asked.setdefault(work.record.task, {})[key] = work.record.text
+        for task, texts in asked.items():
+            size = 1 if self._pack == 1 else len(texts)
+            for group in (list(texts)[begin : begin + size] for begin in range(0, len(texts), size)):
+                scored = self._score(task, [texts[key] for key in group], session)
+                for key, found in zip(group, scored, strict=True):
+                    answer = self._answer(found)
+                    if session.journal is not None and answer.failure is None:
+                        answer = session.journal.keep(*key, answer)
+                    answers[key] = answer
+        return [answers[key] for key in keys]
+
+    def _score(
+        self, task: str, texts: Sequence[str], session: LocalSession
+    ) -> Sequence[tuple[LabelScores, Usage] | EngineError | PromptTooLongError]:
         try:
-            scores, usage = session.score(task, work.record.text)
-        except (EngineError, PromptTooLongError) as error:
-            if isinstance(error, PromptTooLongError) and not self._local.trial:
+            return session.score_many(task, texts)
+        except PromptTooLongError as error:
+            if not self._local.trial:
                 raise
-            return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(error))
+            return [error] * len(texts)
+
+    def _answer(self, found: tuple[LabelScores, Usage] | EngineError | PromptTooLongError) -> Answer:
+        if isinstance(found, Exception):
+            return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(found))
+        scores, usage = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
-        answer = Answer(self._local.name, usage, scores=scores)
-        return answer if session.journal is None else session.journal.keep(task, key, answer)
+        return Answer(self._local.name, usage, scores=scores)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""
         return f"tekizai.{self._local.name}"
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """One record a batch: a CPU gains nothing from waiting for more."""
-        return {"min_batch_size": 1, "max_batch_size": 1}
+        """One record a batch, or some bundles of records to be packed by length.
+
+        The size is fixed: Beam's own search for one tries sizes, and would make a restart evaluate other
+        records together.
+        """
+        size = 1 if self._pack == 1 else self._pack * _BUNDLES
+        return {"min_batch_size": size, "max_batch_size": size}
 
     def get_num_bytes(self, batch: Sequence[Work]) -> int:
         """Bytes of text in a batch."""

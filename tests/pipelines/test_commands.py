@@ -31,6 +31,7 @@ FINISHED = [
     "review-00000-of-00001.jsonl",
     "review-label-studio.xml",
     "review.json",
+    "state/journal/route",
     "state/journal/slm",
     "state/journal/slm",
     "state/manifest.json",
@@ -187,6 +188,7 @@ def test_a_failed_run_keeps_what_was_answered_and_nothing_else(
     assert line.endswith("What was answered is kept: the same command continues; with --fresh it starts over")
     assert lasting_files(ready.output) == [
         "notes.md",
+        "state/journal/route",
         "state/journal/slm",
         "state/manifest.json",
     ]

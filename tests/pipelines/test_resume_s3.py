@@ -41,6 +41,7 @@ def test_a_failed_run_on_s3_goes_on(world: World, bucket: Any, asked: list[str])
     assert (first.exit_code, second.exit_code, third.exit_code) == (1, 0, 0), second.stderr
     assert {name.split("-")[0] for name in left} == {
         "state/journal/llm",
+        "state/journal/route",
         "state/journal/slm",
         "state/manifest.json",
     }

@@ -206,6 +206,35 @@ def test_complexity_is_learned_from_a_finished_job(tmp_path: pathlib.Path, world
     assert json.loads(shown)["confidence"]["auroc"] == 1.0
 
 
+def test_a_second_opinion_ranks_answers_whose_confidence_says_nothing(
+    tmp_path: pathlib.Path, world: World
+) -> None:
+    """A third of the answers are wrong, none less sure than the others; what the texts are about tells."""
+    other = {"positive": "negative", "negative": "positive"}
+    rows = []
+    for gold, lines in (("positive", _CARGO), ("negative", _LEGAL)):
+        for number, line in enumerate(lines):
+            for thing in _THINGS:
+                said = other[gold] if len(rows) % 3 == 0 else gold
+                text = f"{line.format(thing)} ={said}:{0.7 + 0.01 * (len(rows) % 7)}"
+                rows.append({"id": f"{gold}-{number}-{thing}", "text": text, "gold": gold})
+    world.write_lines(rows)
+    source = {"path": str(world.folder / "in.jsonl"), "text": "text", "id": "id", "gold": "gold"}
+    world.run(input=source, routing={"default": "small", "gate": {"min_confidence": 0.0}})
+    command = ["--data", str(world.output), "--head", "complexity"]
+    out, _ = call("router", "train", *command, "--output", str(tmp_path / "router"), "--json")
+    plain, _ = call("router", "evaluate", *command)
+    after, _ = call("router", "evaluate", *command, "--train", str(world.output))
+    judged, _ = call("router", "evaluate", *command, "--train", str(world.output), "--json")
+
+    found = json.loads(out)
+    assert found["held_back_confidence"]["auroc"] < 0.65
+    assert found["held_back_both"]["auroc"] > 0.8
+    assert "By what is known after its answer: AUROC" not in plain
+    assert "By what is known after its answer: AUROC" in after
+    assert json.loads(judged)["after"]["auroc"] > 0.9
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

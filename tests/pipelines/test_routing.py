@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines.prepare import prepare
+from router import findings
 from router.job_loading import JobError
 from transforms.route_records import RouterError
 
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Sequence
 
     from router.job import Job
     from tests.pipelines.jobs import World
@@ -59,6 +61,39 @@ def test_every_record_has_a_domain_and_a_complexity(world: World) -> None:
     }
     assert all(0.0 < one["route"]["complexity"] < 1.0 for one in found.values())
     assert {one["route"]["task"] for one in found.values()} == {"sentiment"}
+
+
+def test_a_second_run_reads_no_text_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the router found is in the journal, and comes out the same."""
+    world.write_lines([{"id": "card", "text": CARD}, {"id": "film", "text": FILM}])
+    first = {name: one["route"] for name, one in world.run().by_id().items()}
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a text was read again")
+
+    monkeypatch.setattr("router.findings.view_texts", refuse)
+    monkeypatch.setattr("router.findings.identify_language", refuse)
+    again = world.run(routing={"default": "small", "gate": {"min_confidence": 0.7}}).by_id()
+
+    assert {name: one["route"] for name, one in again.items()} == first
+    assert first["card"]["domain"] == "finance"
+
+
+def test_what_rules_need_is_found_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are counted and drawn by what the rules choose; the main pass finds that in the journal."""
+    seen: list[str] = []
+    look = findings.view_texts
+
+    def noting(texts: Sequence[str], encode: Any) -> Any:
+        seen.extend(texts)
+        return look(texts, encode)
+
+    monkeypatch.setattr("router.findings.view_texts", noting)
+    world.write_lines([{"id": "card", "text": CARD}, {"id": "film", "text": FILM}])
+    found = routed(world, [{"when": {"domains": ["finance"]}, "use": "large"}])
+
+    assert found["card"][0] == "large"
+    assert sorted(seen) == sorted([CARD, FILM])
 
 
 def test_a_job_may_leave_them_out(world: World) -> None:

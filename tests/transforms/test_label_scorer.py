@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -184,7 +184,7 @@ def test_what_ran_before_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> Non
     multi.score(TEXT)
     assert probabilities(scorer.score(TEXT)) == pytest.approx(expected, abs=CLOSE)
 
-    for method in ("decode_tree", "decode_run"):
+    for method in ("decode_tree", "decode_wanted"):
         with monkeypatch.context() as patch:
             patch.setattr(scorer._context, method, fails_after_evaluating(scorer, method))
             with pytest.raises(EngineError, match="out of luck"):
@@ -213,13 +213,13 @@ def test_the_beginning_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> Non
     model = real_model(SMOLLM2)
     scorer = scorer_of(model, SINGLE_TOKEN, beginning="Name the topic of the text.\n\nText:")
     runs: list[tuple[int, int]] = []
-    real = scorer._context.decode_run
+    real = scorer._context.decode_wanted
 
-    def noted(tokens: Sequence[int], start: int, *, want_last: bool) -> object:
-        runs.append((len(tokens), start))
-        return real(tokens, start, want_last=want_last)
+    def noted(given: Sequence[Sequence[int]], start: int, *rest: Any) -> object:
+        runs.extend((len(run), start) for run in given)
+        return real(given, start, *rest)
 
-    monkeypatch.setattr(scorer._context, "decode_run", noted)
+    monkeypatch.setattr(scorer._context, "decode_wanted", noted)
 
     usages = [scorer.score(text)[1] for text in (TEXT, TEXT)]
 

@@ -38,10 +38,12 @@ def processed(
 ) -> tuple[list[Work], list[tuple[str, Any]]]:
     """What `ReadRecords` makes of the splits: work, and what goes to the other outputs."""
     packed = [pack_repeats([repeat]) for repeat in repeats or []]
+    reading = ReadSplit(reader)
+    reading.setup()
     found: list[Any] = [
         one
         for number, split in enumerate(splits)
-        for one in ReadSplit(reader).process((number, {"splits": [split], "repeats": packed}), pilot or {})
+        for one in reading.process((number, {"splits": [split], "repeats": packed}), pilot or {})
     ]
     tagged = [(one.tag, one.value) for one in found if isinstance(one, pvalue.TaggedOutput)]
     return [one for one in found if isinstance(one, Work)], tagged

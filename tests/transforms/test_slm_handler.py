@@ -16,6 +16,7 @@ from apache_beam.testing.util import assert_that, equal_to
 import transforms.slm_handler
 from router.assets import asset_path
 from router.job import Label, LlamaCppModel, Task
+from router.prices import local_cost
 from router.records import Answer, Failure, LabelScores, Route, Usage, Work
 from tests.models import SMOLLM2, real_model
 from tests.router.work_examples import record, said
@@ -206,6 +207,7 @@ def test_batches_are_of_one_record() -> None:
     one = handler()
 
     assert one.batch_elements_kwargs() == {"min_batch_size": 1, "max_batch_size": 1}
+    assert handler(pack=8).batch_elements_kwargs() == {"min_batch_size": 32, "max_batch_size": 32}
     assert one.get_num_bytes([asking("aé"), asking("\ud800")]) == 6
 
 
@@ -249,6 +251,37 @@ def test_the_real_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.scores.probabilities == pytest.approx(again.scores.probabilities, abs=1e-4)
     assert first.usage.cached_tokens == again.usage.cached_tokens > 5
     assert first.usage.usd > 0
+
+
+def test_packed_records_are_answered_as_alone() -> None:
+    """Two tasks, a record that is not Unicode, one text twice, and one that asks nobody, all in one batch."""
+    real_model(SMOLLM2)
+    packing, alone = (handler(f"pypi://{SMOLLM2}", pack=pack) for pack in (4, "off"))
+    texts = [
+        ("mood", "Great."),
+        ("topic", "My card."),
+        ("mood", "a\ud800"),
+        ("mood", "Bad, bad."),
+        ("topic", "Hm"),
+    ]
+    texts += [("mood", "Great."), ("mood", "I would not buy it again."), ("topic", "Cash")]
+    works = [asking(text, task=task, offset=number) for number, (task, text) in enumerate(texts)]
+    works.insert(3, asking(ask=None, offset=99))
+
+    found = list(packing.run_inference(works, packing.load_model()))
+
+    session = alone.load_model()
+    assert found[3] == works[3]
+    for work, given in zip(found[:3] + found[4:], works[:3] + works[4:], strict=True):
+        (expected,) = alone.run_inference([given], session)
+        assert work.record == given.record
+        mine, its = work.answers[-1], expected.answers[-1]
+        assert mine.failure == its.failure
+        assert mine.usage.input_tokens == its.usage.input_tokens
+        assert mine.usage.cached_tokens == its.usage.cached_tokens
+        if mine.scores is not None and its.scores is not None:
+            assert mine.scores.probabilities == pytest.approx(its.scores.probabilities, abs=1e-3)
+            assert mine.usage.usd == local_cost(mine.usage.seconds, Decimal("3.60"))
 
 
 def test_a_prompt_that_does_not_fit_ends_the_job() -> None:

@@ -1,0 +1,95 @@
+"""The commands about models as files: `tekizai models quantize` and `tekizai models bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.cli_common import AsJson, Sets, Verbose, errors
+from router.job_loading import parse_sets
+
+models_app = typer.Typer(
+    name="models",
+    help="Make a small model smaller or faster, and see what that does to its answers.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+_MODEL = "A .gguf file, what `source` in a job file may be, or a name of the catalogue."
+
+
+@models_app.command()
+def quantize(  # noqa: PLR0917 - typer passes them by name
+    model: Annotated[str, typer.Argument(help=_MODEL, metavar="MODEL")],
+    to: Annotated[str, typer.Option("--to", help="The formats, such as q8_0,q4_0.", metavar="FORMATS")],
+    output: Annotated[Path, typer.Option("--output", help="The folder for the files.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write a model in other number formats, and tell what each is and what it was made from."""
+    with errors(verbose=verbose):
+        from pipelines.model_source import find_model  # noqa: PLC0415 - loads the engine
+        from pipelines.quantize import parse_formats, quantize_model, told  # noqa: PLC0415 - likewise
+
+        formats = parse_formats(to)
+        made = []
+        for one in quantize_model(find_model(model), formats, output, force=force):
+            made.append(one)
+            if not as_json:
+                typer.echo("\n".join(told(one)))
+        if as_json:
+            typer.echo(json.dumps(made, ensure_ascii=False, indent=1))
+
+
+@models_app.command()
+def bench(  # noqa: PLR0917 - typer passes them by name
+    models: Annotated[list[str], typer.Argument(help=_MODEL, metavar="MODEL...")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Rows with true labels: what `input.path` may be.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="The column with the text.")] = None,
+    gold: Annotated[str | None, typer.Option("--gold", help="The column with the true label.")] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="The labels, as in a,b.")] = None,
+    instruction: Annotated[
+        str | None, typer.Option("--instruction", help="What to do, as one would tell a person.")
+    ] = None,
+    job_file: Annotated[
+        str | None,
+        typer.Option("--job", help="A job file: its task, and its input where no --data is given."),
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Which task of the job.")] = None,
+    records: Annotated[int, typer.Option(min=1, help="How many records to ask about.")] = 300,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each model.")] = 1,
+    as_json: AsJson = False,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Compare model files on the same records: size, memory, speed, accuracy, calibration, agreement."""
+    with errors(verbose=verbose):
+        from pipelines.model_source import find_model  # noqa: PLC0415 - likewise
+        from pipelines.models_bench import bench_models  # noqa: PLC0415 - loads the engine and Beam
+        from pipelines.models_bench_data import BenchOptions, read_bench  # noqa: PLC0415 - likewise
+        from pipelines.show_models import print_bench  # noqa: PLC0415 - rich's tables
+
+        options = BenchOptions(
+            job_file, parse_sets(sets), task, data, text, gold, labels, instruction, records
+        )
+        asked, console = read_bench(options), Console(stderr=True)
+        files = [find_model(model) for model in models]
+        typer.echo(
+            f"{len(asked.records):,} records, {len(files)} model(s), each in a process of its own with "
+            f"{threads} thread(s); what else runs on this machine shows in the speed",
+            err=True,
+        )
+        with console.status("", refresh_per_second=2) as status:
+            found = bench_models(files, asked, threads, lambda words: status.update(escape(words)))
+        if as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            print_bench(found, Console())

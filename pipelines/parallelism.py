@@ -1,0 +1,147 @@
+"""How many worker processes a job gets on this machine, where the user does not say."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apache_beam.options.pipeline_options import DirectOptions
+
+from pipelines.prepare import used_models
+from pipelines.runner import is_local
+from router.job import LlamaCppModel
+from transforms.files import find_files, is_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from router.job import Job
+
+WORTH_BYTES = 256 << 10
+"""From so much input on: a thousand or two short texts, minutes of a small model's time on one core."""
+WORTH_RECORDS = 1_000
+"""The same where the number of records is limited."""
+PROCESS_BYTES = 1 << 30
+"""Memory that a process may need beside the models' files, which all processes share."""
+
+_OPTIONS = ("--direct_num_workers", "--direct_running_mode")
+_CPUS = pathlib.Path("/sys/devices/system/cpu")
+_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
+_MEMORY = pathlib.Path("/proc/meminfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to share out."""
+
+    cores: int
+    """Physical ones that this process may use: two threads on one core evaluate no faster than one."""
+    free_bytes: int | None
+    """Memory; None where it cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How many processes, and why."""
+
+    processes: int
+    why: str
+
+
+def choose_processes(
+    machine: Machine, threads: Sequence[int | None], input_bytes: int | None, limit: int | None
+) -> Choice:
+    """One process a core where that pays: small models gain little from a second thread.
+
+    Args:
+        machine: What there is.
+        threads: Of each local model as the job file has it; None where it does not say.
+        input_bytes: Size of the input; None where it is not known.
+        limit: How many records are wanted; None for all.
+    """
+    if not threads:
+        return Choice(1, "no model runs here")
+    if limit is not None and limit < WORTH_RECORDS:
+        return Choice(1, f"{limit:,} records are answered before another process has started")
+    if input_bytes is not None and input_bytes < WORTH_BYTES:
+        return Choice(1, f"an input of {input_bytes:,} bytes is read before another process has started")
+    wanted = max(1, machine.cores // max(one or 1 for one in threads))
+    if machine.free_bytes is None:
+        return Choice(wanted, f"{machine.cores} cores")
+    room = max(1, machine.free_bytes // PROCESS_BYTES)
+    if room < wanted:
+        return Choice(room, f"{machine.free_bytes / PROCESS_BYTES:.1f} GiB of memory are free")
+    return Choice(
+        wanted, f"{machine.cores} cores, {machine.free_bytes / PROCESS_BYTES:.1f} GiB of memory free"
+    )
+
+
+def settle_workers(
+    options: PipelineOptions, arguments: Iterable[str], job: Job, limit: int | None
+) -> str | None:
+    """Set the options of Beam's local runner where its arguments leave that open.
+
+    Returns what was chosen and why, in words; None where there was nothing to choose, or one process stays.
+    """
+    if not is_local(options) or any(one.split("=")[0] in _OPTIONS for one in arguments):
+        return None
+    models = [job.models[name] for name in used_models(job)]
+    threads = [one.threads for one in models if isinstance(one, LlamaCppModel)]
+    choice = choose_processes(this_machine(), threads, _input_bytes(job), limit)
+    if choice.processes == 1:
+        return None
+    direct = options.view_as(DirectOptions)
+    direct.direct_num_workers = choice.processes
+    direct.direct_running_mode = "multi_processing"
+    return (
+        f"{choice.processes} worker processes share the input ({choice.why}); "
+        "`-- --direct_num_workers=1` makes it one"
+    )
+
+
+def this_machine() -> Machine:
+    """The cores that this process may use, and the memory that is free."""
+    usable = (
+        sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    cores = len({_core_of(cpu) for cpu in usable})
+    quota = _quota()
+    return Machine(cores if quota is None else max(1, min(cores, int(quota))), _free_bytes())
+
+
+def _core_of(cpu: int) -> str:
+    """The processors that share a core with this one, itself among them."""
+    try:
+        return (_CPUS / f"cpu{cpu}/topology/thread_siblings_list").read_text(encoding="ascii")
+    except OSError:
+        return str(cpu)
+
+
+def _quota() -> float | None:
+    """Processors' time that a container may use, in processors; None where it is not bounded."""
+    try:
+        most, _, period = _QUOTA.read_text(encoding="ascii").partition(" ")
+        return int(most) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _free_bytes() -> int | None:
+    try:
+        lines = _MEMORY.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def _input_bytes(job: Job) -> int | None:
+    if is_dataset(job.input.path):
+        return None
+    sizes = [file.size for file in find_files(job.input.path)]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None

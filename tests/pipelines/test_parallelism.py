@@ -1,0 +1,111 @@
+"""How many processes a job gets where nobody says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions
+
+from pipelines import parallelism
+from pipelines.parallelism import WORTH_BYTES, WORTH_RECORDS, Machine, choose_processes, settle_workers
+from pipelines.runner import options_of
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Sequence
+
+    from tests.pipelines.jobs import World
+
+GIB = 1 << 30
+FOUR = Machine(4, 16 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("machine", "threads", "size", "limit", "processes"),
+    [
+        (FOUR, [None], WORTH_BYTES, None, 4),
+        (FOUR, [None], WORTH_BYTES - 1, None, 1),
+        (FOUR, [None], None, None, 4),
+        (FOUR, [None], WORTH_BYTES, WORTH_RECORDS, 4),
+        (FOUR, [None], WORTH_BYTES, WORTH_RECORDS - 1, 1),
+        (FOUR, [None, 2], WORTH_BYTES, None, 2),
+        (FOUR, [8], WORTH_BYTES, None, 1),
+        (FOUR, [], WORTH_BYTES, None, 1),
+        (Machine(4, 3 * GIB - 1), [None], WORTH_BYTES, None, 2),
+        (Machine(4, 0), [None], WORTH_BYTES, None, 1),
+        (Machine(4, None), [None], WORTH_BYTES, None, 4),
+        (Machine(1, 16 * GIB), [None], WORTH_BYTES, None, 1),
+    ],
+)
+def test_one_process_a_core_where_that_pays(
+    machine: Machine, threads: Sequence[int | None], size: int | None, limit: int | None, processes: int
+) -> None:
+    """Not for a few records, not without memory, and fewer where a model has several threads."""
+    found = choose_processes(machine, threads, size, limit)
+
+    assert found.processes == processes
+    assert found.why
+
+
+def settled(world: World, rows: int, *arguments: str) -> tuple[str | None, int, str]:
+    """What was said, and the options as they are then."""
+    text = "word " * 50
+    world.write_lines({"id": str(number), "text": f"{text}{number}"} for number in range(rows))
+    options = options_of(arguments)
+    said = settle_workers(options, arguments, world.job(), None)
+    direct = options.view_as(DirectOptions)
+    return said, direct.direct_num_workers, direct.direct_running_mode
+
+
+@pytest.fixture
+def four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of four cores."""
+    monkeypatch.setattr(parallelism, "this_machine", lambda: FOUR)
+
+
+@pytest.mark.usefixtures("four")
+def test_a_large_input_is_shared(world: World) -> None:
+    """And the user is told why, and how to have it otherwise."""
+    said, workers, mode = settled(world, 2_000)
+
+    assert (workers, mode) == (4, "multi_processing")
+    assert said == (
+        "4 worker processes share the input (4 cores, 16.0 GiB of memory free); "
+        "`-- --direct_num_workers=1` makes it one"
+    )
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize(
+    ("rows", "arguments"),
+    [
+        (10, ()),
+        (2_000, ("--direct_num_workers=1",)),
+        (2_000, ("--direct_num_workers", "1")),
+        (2_000, ("--direct_running_mode=in_memory",)),
+    ],
+)
+def test_one_process_stays(world: World, rows: int, arguments: tuple[str, ...]) -> None:
+    """For a small input, and where the user says so."""
+    assert settled(world, rows, *arguments) == (None, 1, "in_memory")
+
+
+def test_this_machine_has_cores(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the processors that share none; a container's quota bounds them."""
+    monkeypatch.setattr(parallelism.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings)
+    quota: Any = tmp_path / "cpu.max"
+    monkeypatch.setattr(parallelism, "_CPUS", tmp_path)
+    monkeypatch.setattr(parallelism, "_QUOTA", quota)
+
+    assert parallelism.this_machine().cores == 2
+    quota.write_text("max 100000")
+    assert parallelism.this_machine().cores == 2
+    quota.write_text("150000 100000")
+    assert parallelism.this_machine().cores == 1
+    quota.write_text("50000 100000")
+    assert parallelism.this_machine().cores == 1

@@ -1,0 +1,122 @@
+"""Rows of the output head applied apart from the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import transforms.llama_adapter
+import transforms.llama_tap
+from tests.models import GEMMA, SMOLLM2, probabilities, prompt_tokens, real_model, scorer_of, short_prompt
+from transforms.llama_adapter import ContextConfig
+from transforms.output_head import OutputHead, find_head, round_to_8_bits
+
+TOKENS = np.array([2, 5])
+ROWS = np.zeros((2, 32), np.float32)
+ROWS[0, 0], ROWS[1, :2] = 2.0, (1.0, 3.0)
+STATE = np.zeros(32, np.float32)
+STATE[:2] = 127.0, 10.4
+
+
+def vocabulary(second: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Logits of six tokens, of which tokens 2 and 5 matter."""
+    return np.array([9.0, 9.0, 254.0, 9.0, 9.0, second], np.float32)
+
+
+def test_rounding_to_8_bits() -> None:
+    """A block's largest number becomes 127 steps; each block of 32 has steps of its own size."""
+    states = np.zeros((2, 64), np.float32)
+    states[0, :3] = 127.0, 10.4, -10.6
+    states[1, 32:34] = -2.54, 0.011
+
+    found = round_to_8_bits(states)
+
+    assert found[0, :4].tolist() == [127.0, 10.0, -11.0, 0.0]
+    assert found[0, 32:].tolist() == [0.0] * 32
+    # The step is .02, which 16 bits hold as .0200042724609375.
+    assert found[1, 32:34] == pytest.approx([-127 * 0.0200042724609375, 0.0200042724609375], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logit", "rounded"),
+    [
+        pytest.param(127.0 + 3 * 10, True, id="the engine rounds: 10.4 is 10"),
+        pytest.param(127.0 + 3 * 10.4, False, id="it does not"),
+    ],
+)
+def test_the_arithmetic_is_found_out(logit: float, rounded: bool) -> None:
+    """What the engine made of one state tells how it does it."""
+    head = find_head(TOKENS, ROWS, STATE, vocabulary(logit))
+
+    assert head is not None
+    assert head.rounded is rounded
+    assert head.logits(STATE[np.newaxis])[0] == pytest.approx([254.0, logit], abs=1e-4)
+
+
+def test_another_head_is_not_taken_for_this_one() -> None:
+    """Where no known arithmetic gives the engine's logits, there are no rows to use."""
+    assert find_head(TOKENS, ROWS, STATE, vocabulary(150.0)) is None
+
+
+def test_a_state_gives_the_same_beside_others() -> None:
+    """Bit by bit, however many there are."""
+    rng = np.random.default_rng(1)
+    head = OutputHead(np.arange(50), rng.normal(size=(50, 64)).astype(np.float32), rounded=True)
+    states = rng.normal(size=(17, 64)).astype(np.float32)
+
+    together = head.logits(states)
+
+    assert [row.tolist() for row in together] == [
+        head.logits(state[np.newaxis])[0].tolist() for state in states
+    ]
+
+
+@pytest.mark.parametrize("package", [SMOLLM2, GEMMA])
+def test_it_gives_what_the_engine_gives(package: str) -> None:
+    """Within 1e-3 of the whole head's logits, which moves no probability by more than half of that."""
+    model = real_model(package)
+    prompt = prompt_tokens(model, short_prompt([" a"]), "My card has not arrived.")
+    tokens = np.arange(0, model.vocabulary, model.vocabulary // 1000)
+    context = model.open_context(ContextConfig(tokens=512))
+    head = context.head(tokens, prompt[:4])
+    assert head is not None
+
+    by_rows = context.decode_wanted([prompt[4:]], 4, tokens, head)
+    context.forget(0, 4)
+    by_engine = context.decode_wanted([prompt[4:]], 4, tokens, None)
+
+    assert by_rows.shape == (1, len(tokens))
+    assert by_rows == pytest.approx(by_engine, abs=1e-3)
+    context.close()
+
+
+def test_a_missed_state_costs_time_only() -> None:
+    """Where the step before the head is not met, the evaluation goes to its end; the logits are the same."""
+    model = real_model(SMOLLM2)
+    prompt = prompt_tokens(model, short_prompt([" a"]), "My card has not arrived.")
+    context = model.open_context(ContextConfig(tokens=512))
+    head = context.head(TOKENS, prompt[:4])
+    expected = context.decode_wanted([prompt[4:]], 4, TOKENS, head)
+    context.forget(0, 4)
+
+    context._tap._places[transforms.llama_tap.STATE] = 1_000_000
+    found = context.decode_wanted([prompt[4:]], 4, TOKENS, head)
+
+    assert found == pytest.approx(expected, abs=1e-3)
+    context.close()
+
+
+def test_a_model_without_known_arithmetic_uses_its_whole_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers are those that the rows would give."""
+    model = real_model(SMOLLM2)
+    by_rows = scorer_of(model, [" card", " money"])
+    monkeypatch.setattr(transforms.llama_adapter, "find_head", lambda *_: None)
+    by_engine = scorer_of(model, [" card", " money"])
+
+    expected = probabilities(by_engine.score("My card has not arrived."))
+
+    assert by_engine._head is None
+    assert by_rows._head is not None
+    assert probabilities(by_rows.score("My card has not arrived.")) == pytest.approx(expected, abs=1e-3)
+    for scorer in (by_rows, by_engine):
+        scorer.close()
