@@ -22,12 +22,14 @@ from router.decide import Policy, Readings
 from router.job import LlamaCppModel
 from router.records import Annotated, DeadLetter, Work
 from transforms.ask_in_batches import Asked, asking
+from transforms.ask_student import AskStudent
 from transforms.calibrate_labels import AskPilot
 from transforms.decide_records import Decided, DecideRecords
 from transforms.finish_job import Ending, finish_job
 from transforms.index_records import IndexOutput, IndexRecords, Sampling
 from transforms.read_copies import ReadCopies
 from transforms.read_records import DEAD, SHARED, Reader, ReadRecords
+from transforms.slm_handler import LlamaCppModelHandler
 from transforms.split_repeats import by_split, split_starts
 from transforms.write_output import Part, WriteAnnotations, WriteDeadLetters
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from pipelines.prepare import Opening
     from router.job import Job, Task
     from router.records import Answer
+    from router.student import Student
     from transforms.splits import Split
 
 
@@ -60,6 +63,8 @@ class Plan:
     """How the small models' scores are read, where that was learned; None: a sample without labels says."""
     pilot: Mapping[bytes, tuple[Answer, ...]] = field(default_factory=dict)
     """What was asked before the main pass, by text key."""
+    students: tuple[Student, ...] = ()
+    """What answers ahead of the small models."""
 
     def task(self, name: str) -> Task:
         """The task of a name."""
@@ -140,10 +145,12 @@ def read_calibration(
 
 
 def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.AsDict) -> dict[str, Decided]:
-    """What the small models said, then what each large model said of what was sent on to it.
+    """What student and small models said, then what each large model said of what was sent on to it.
 
     By names that no model's own can equal, because they become labels of steps.
     """
+    if plan.students:
+        work = work | "Ask student" >> beam.ParDo(_student_of(plan))
     for name in plan.small_models:
         work = work | f"Ask {name}" >> asking(plan.handlers[name])
     policy, schema = plan.policy, plan.reader.schema
@@ -157,6 +164,18 @@ def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.As
         later = plan.large_models[plan.large_models.index(name) + 1 :]
         decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, readings, schema)
     return decided
+
+
+def _student_of(plan: Plan) -> AskStudent:
+    """The student on the machine of the small models."""
+    names = {task.name: task.label_names for task in plan.job.tasks}
+    handlers = {name: plan.handlers[name] for name in plan.small_models}
+    prices = {
+        name: handler.local.usd_per_hour
+        for name, handler in handlers.items()
+        if isinstance(handler, LlamaCppModelHandler)
+    }
+    return AskStudent(plan.students, names, prices)
 
 
 def write_files(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.certify import certify_rows, count_slices
 from pipelines.errors import JobFailedError
 from pipelines.fit_models import Fitted, examples_wanted, fit_models, search_prompts
+from pipelines.students import student_answers, teach
 from router.gate_calibration import GateCalibration
 from router.identity import text_key
 from router.job import LlamaCppModel
@@ -104,10 +105,13 @@ class Calibrator:
     ) -> tuple[Fitted, SizePlan, SizePlan]:
         """What the training rows give, the plan with them, and the one with half of them."""
         # What people corrected was hard, so it says nothing of how many records can be kept.
-        first = len(pilot.corrected)
-        fitted = fit_models(self, [*pilot.corrected, *works], prompts)
+        first, rows = len(pilot.corrected), [*pilot.corrected, *works]
+        fitted = fit_models(self, rows, prompts)
         asked, fixed = used + len(works), self.run.plan.job.calibration.pilot.certify
         now = self._plan(pilot, fitted.confidence[first:], fitted.agrees[first:], terms, asked, fixed)
+        fitted = teach(self, fitted, rows, first, terms, now)
+        if fitted.students:
+            now = self._plan(pilot, fitted.confidence[first:], fitted.agrees[first:], terms, asked, fixed)
         size = now.certify or fixed
         half = self._plan(pilot, fitted.halved[first:], fitted.halved_agrees[first:], terms, asked, size)
         return fitted, now, with_half(now, half)
@@ -215,6 +219,14 @@ class Calibrator:
             return gold_labels(work.record.gold, self.run.plan.task(work.record.task))
         return self.large_labels(work)
 
+    def _charge_students(self, works: Sequence[Work], fitted: Fitted) -> None:
+        """Put what small models took for training records on the account of those that students take."""
+        for place in student_answers(self.run.plan.job, fitted.students, works):
+            work = works[place]
+            answer = self.small_answer(work)
+            if answer is not None:
+                self.charge(text_key(work.record.text, work.record.task), answer)
+
     def _certify(
         self,
         pilot: Pilot,
@@ -226,8 +238,10 @@ class Calibrator:
         used, trained = sizes
         self.tell(f"pilot: {len(works):,} more records to certify the gate")
         self.ask_large(works)
-        self.ask_small(works, fitted.prompts)
-        found = certify_rows(self, pilot, fitted, works, used + trained)
+        self._charge_students((*pilot.corrected, *pilot.works[used : used + trained]), fitted)
+        taken = student_answers(self.run.plan.job, fitted.students, works)
+        self.ask_small([work for place, work in enumerate(works) if place not in taken], fitted.prompts)
+        found = certify_rows(self, pilot, fitted, works, taken, used + trained)
         reports = tuple(
             replace(report, prompts=tried.get((model.model, model.task), ()), held_back=held)
             for model, report, held in zip(fitted.models, fitted.reports, found.held_back, strict=True)
@@ -249,4 +263,6 @@ class Calibrator:
             found.rows,
             found.note,
             found.parts,
+            fitted.students,
+            found.student_reports,
         )

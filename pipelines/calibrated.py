@@ -18,12 +18,14 @@ from pipelines.certify import read_works
 from pipelines.errors import JobFailedError
 from pipelines.pilot_run import PilotRun
 from pipelines.prepare import open_models
+from pipelines.students import check_students, stated_students, student_answers
 from router.calibration import NotCalibrated
 from router.certification import certify, certify_slices
 from router.decide import Policy
 from router.drift import SAMPLE, Drift, compare_confidences
 from router.gate import NOTHING, GateRule, fixed_gate, stated_threshold
 from router.head import looks_at
+from router.names import STUDENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,6 +64,7 @@ def _is_current(stored: StoredCalibration, run: PilotRun) -> bool:
     """Whether models are asked and read as when it was made: a newer version may do so otherwise."""
     models = stored.calibration.models
     try:
+        check_students(stored.calibration.students, run.plan.job)
         check_fingerprints(models, run.fingerprints(chosen_prompts(models)))
     except CalibrationError:
         return False
@@ -79,9 +82,13 @@ def reused_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None
     _check_terms(plan, found)
     calibrator = Calibrator(PilotRun(plan, options), tell)
     check_fingerprints(found.models, calibrator.run.fingerprints(chosen_prompts(found.models)))
+    check_students(found.students, plan.job)
     works = calibrator.run.draw(SAMPLE, gold_only=False).works
-    calibrator.ask_small(works, chosen_prompts(found.models))
-    now = [one for one in read_works(calibrator, found.models, works).confidence if one >= 0.0]
+    taken = student_answers(plan.job, found.students, works)
+    others = [work for place, work in enumerate(works) if place not in taken]
+    calibrator.ask_small(others, chosen_prompts(found.models))
+    read = read_works(calibrator, found.models, works, found.students, taken)
+    now = [one for one in read.confidence if one >= 0.0]
     before = found.rows.confidence[found.rows.confidence >= 0.0]
     drift, looks = Drift(0.0, 1.0), "has nothing to compare"
     if now and len(before):
@@ -129,6 +136,11 @@ def _check_terms(plan: Plan, found: GateCalibration) -> None:
     gate = plan.job.routing.gate
     if gate.target is None:
         return
+    if found.students and gate.student != "auto":
+        raise CalibrationError(
+            "calibration.artefact: it was certified with a student, which answers ahead of the small models; "
+            "set routing.gate.student to auto, or calibrate again"
+        )
     for name, value in (("oracle", gate.oracle), ("per", gate.per)):
         if found.terms.get(name) != value:
             raise CalibrationError(
@@ -163,14 +175,22 @@ def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> P
     models = open_models(opening)
     check_fingerprints(found.models, models.fingerprints)
     manifest = {**plan.ending.manifest, "answers": models.fingerprints}
+    # A threshold that the job fixes was not chosen for both together.
+    students = found.students if plan.job.routing.gate.student == "auto" else ()
+    if students:
+        manifest["student"] = stated_students(students)
     return replace(
         plan,
         handlers=models.handlers,
         ending=replace(plan.ending, gate=stated, manifest=manifest),
         policy=Policy.of(plan.job, found.rule),
         opening=opening,
-        readings=readings_of(plan, found.models),
+        readings={
+            **readings_of(plan, found.models),
+            **{(STUDENT, one.task): one.reading for one in students},
+        },
         pilot=stored.pilot,
+        students=students,
     )
 
 

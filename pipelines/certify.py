@@ -10,12 +10,14 @@ import numpy as np
 
 from router.calibration import answers_of, surety
 from router.certification import Certificate, Certification, CertifyingRows, certify, certify_slices
+from router.decide import Readings, read_answer
 from router.evaluation import calibration_error, reliability, share
 from router.evidence import gather
 from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
-from router.gate_calibration import AgreementParts, agreement_parts
+from router.gate_calibration import AgreementParts, StudentReport, agreement_parts
 from router.guarantee import Population
 from router.job import OpenAIModel
+from router.names import STUDENT
 from router.rules import wanted
 from transforms.journal_scan import paid_calls
 from transforms.route_records import load_router
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from router.calibration import ModelCalibration
     from router.job import Job
     from router.pilot import Pilot
-    from router.records import Work
+    from router.records import Answer, Work
+    from router.student import Student
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +45,34 @@ class Certified:
     rows: CertifyingRows
     note: str
     parts: AgreementParts
+    student_reports: tuple[StudentReport, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """The small models' answers to the rows; -1 and no labels where there is none."""
+    """Answers of small models and students to the rows; -1 and no labels where there is none."""
 
     confidence: list[float]
     labels: list[frozenset[str] | None]
+    models: list[str]
+    """Who gave them, or would have."""
 
 
-def certify_rows(
-    calibrator: Calibrator, pilot: Pilot, fitted: Fitted, works: Sequence[Work], asked: int
+def certify_rows(  # noqa: PLR0913, PLR0917 - all that it rests on
+    calibrator: Calibrator,
+    pilot: Pilot,
+    fitted: Fitted,
+    works: Sequence[Work],
+    taken: Mapping[int, Answer],
+    asked: int,
 ) -> Certified:
-    """Certify the gate on records of which `asked` earlier ones of the pilot's order were used otherwise."""
+    """Certify the gate on records of which `asked` earlier ones of the pilot's order were used otherwise.
+
+    `taken` are the students' answers, by place; the small models were asked about the others.
+    """
     gate = calibrator.run.plan.job.routing.gate
     large = calibrator.run.plan.job.routing.escalate_to
-    read = read_works(calibrator, fitted.models, works)
+    read = read_works(calibrator, fitted.models, works, fitted.students, taken)
     words = [calibrator.oracle_labels(work) for work in works]
     agrees = np.array([w is not None and w == said for w, said in zip(words, read.labels, strict=True)], bool)
     escalated = None
@@ -78,9 +92,13 @@ def certify_rows(
     # A gold column is no answer: what was learned from is still to be annotated, and so is all without gold.
     others = pilot.job - len(works) if gate.oracle == "gold" else pilot.records - asked - len(works)
     rule, note = _within_budget(calibrator, rule, works, read, others)
-    held = tuple(_held_back(one, works, rows) for one in fitted.models)
+    held = tuple(_held_back(one.model, one.task, works, read, rows) for one in fitted.models)
+    students = tuple(
+        replace(one, held_back=_held_back(STUDENT, one.task, works, read, rows))
+        for one in fitted.student_reports
+    )
     parts = _parts(calibrator, works, read, rows, rule)
-    return Certified(rule, certification, held, rows, note or _useless(certification), parts)
+    return Certified(rule, certification, held, rows, note or _useless(certification), parts, students)
 
 
 def _parts(
@@ -140,9 +158,15 @@ def count_slices(job: Job, pilot: Pilot) -> int:
     return len(pilot.slices)
 
 
-def read_works(calibrator: Calibrator, models: Sequence[ModelCalibration], works: Sequence[Work]) -> Read:
-    """How the small models' answers to records read; they have been asked."""
-    read = Read([-1.0] * len(works), [None] * len(works))
+def read_works(
+    calibrator: Calibrator,
+    models: Sequence[ModelCalibration],
+    works: Sequence[Work],
+    students: Sequence[Student],
+    taken: Mapping[int, Answer],
+) -> Read:
+    """How the answers to records read: students' where they were taken, else small models'."""
+    read = Read([-1.0] * len(works), [None] * len(works), [work.route.model for work in works])
     scored = calibrator.scored(works)
     for model in models:
         if (model.model, model.task) not in scored:
@@ -155,14 +179,23 @@ def read_works(calibrator: Calibrator, models: Sequence[ModelCalibration], works
         said = answers_of(seen, task.label_names, multi_label=multi)
         for number, value, names in zip(at, sure, said, strict=True):
             read.confidence[number], read.labels[number] = float(value), frozenset(names)
+    readings: Readings = {(STUDENT, one.task): one.reading for one in students}
+    for number, answer in taken.items():
+        verdict = read_answer(answer, calibrator.run.plan.task(works[number].record.task), readings)
+        if verdict is not None and verdict.confidence is not None:
+            read.confidence[number], read.labels[number] = verdict.confidence, frozenset(verdict.labels)
+            read.models[number] = STUDENT
     return read
 
 
-def _held_back(model: ModelCalibration, works: Sequence[Work], rows: CertifyingRows) -> dict[str, Any]:
+def _held_back(
+    model: str, task: str, works: Sequence[Work], read: Read, rows: CertifyingRows
+) -> dict[str, Any]:
+    """What the confidence of a model's answers is worth on the rows."""
     at = np.array(
         [
-            (work.route.model, work.record.task) == (model.model, model.task) and sure >= 0.0
-            for work, sure in zip(works, rows.confidence, strict=True)
+            (name, work.record.task) == (model, task) and sure >= 0.0
+            for name, work, sure in zip(read.models, works, rows.confidence, strict=True)
         ],
         bool,
     )

@@ -14,7 +14,7 @@ from router.calibration import ChosenPrompt, ModelCalibration, answers_of, suret
 from router.catalogue import load_catalogue
 from router.confidence import ConfidenceCurve, fit_confidence
 from router.evidence import gather
-from router.gate_calibration import ModelReport
+from router.gate_calibration import ModelReport, StudentReport
 from router.head_training import ScaledScores, TrainingRows, choose_head
 from router.job import LlamaCppModel
 from router.prompt_search import MOST_LABELS_SCORED, LabelledText, forms
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from router.job import Job, Task
     from router.pilot import Pilot
     from router.records import LabelScores, Work
+    from router.student import Student
 
 _EXAMPLES_A_LABEL = 8
 _MOST_EXAMPLES = 200
@@ -51,6 +52,9 @@ class Fitted:
     halved: npt.NDArray[np.float64]
     """Confidence of each training row where the fit was to half of the rows."""
     halved_agrees: npt.NDArray[np.bool_]
+    students: tuple[Student, ...] = ()
+    """What answers ahead of the small models; then the confidences are those of both together."""
+    student_reports: tuple[StudentReport, ...] = ()
 
 
 def examples_wanted(job: Job, pilot: Pilot) -> int:

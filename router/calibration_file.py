@@ -13,16 +13,18 @@ from router.calibration import ChosenPrompt, ModelCalibration
 from router.certification import Certificate, Certification, CertifyingRows
 from router.confidence import ConfidenceCurve
 from router.gate import NOTHING, GateRule, stated_threshold
-from router.gate_calibration import GateCalibration, ModelReport
+from router.gate_calibration import GateCalibration, ModelReport, StudentReport
 from router.head import Head
 from router.head_training import ScaledScores
 from router.job import Example
 from router.prompts import PromptForm
+from router.student import Student
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = 1
+_STUDENT_ARRAYS = ("dense", "buckets", "ngrams", "intercept")
 
 
 def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
@@ -35,6 +37,9 @@ def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
             arrays[f"{number}.weights"] = np.ascontiguousarray(model.head.weights)
             arrays[f"{number}.intercept"] = model.head.intercept
         models.append({**_model(model), **asdict(report)})
+    for number, student in enumerate(found.students):
+        for name in _STUDENT_ARRAYS:
+            arrays[f"student.{number}.{name}"] = np.ascontiguousarray(getattr(student, name))
     value = {
         "format": FORMAT,
         "terms": dict(found.terms),
@@ -52,6 +57,8 @@ def write_calibration(found: GateCalibration) -> tuple[dict[str, Any], bytes]:
         "note": found.note,
         "parts": {name: dict(values) for name, values in found.parts.items()},
         "models": models,
+        "students": [_student(one) for one in found.students],
+        "student_reports": [asdict(one) for one in found.student_reports],
         "certifying": _rows(found.rows),
     }
     return value, save(arrays)
@@ -75,6 +82,45 @@ def _model(model: ModelCalibration) -> dict[str, Any]:
         "head": None if model.head is None else model.head.inputs,
         "curve": asdict(model.curve),
     }
+
+
+def _student(student: Student) -> dict[str, Any]:
+    return {
+        "task": student.task,
+        "labels": list(student.labels),
+        "temperature": student.temperature,
+        "curve": asdict(student.curve),
+        "cut": student.cut,
+        "rows": student.rows,
+        "encoder": student.encoder,
+        "digest": student.digest,
+    }
+
+
+def _read_student(
+    number: int, value: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
+) -> Student:
+    dense, buckets, ngrams, intercept = (arrays[f"student.{number}.{name}"] for name in _STUDENT_ARRAYS)
+    labels, curve = tuple(value["labels"]), value["curve"]
+    shapes = (dense.shape[0], ngrams.shape, intercept.shape)
+    if shapes != (len(labels), (len(buckets), len(labels)), (len(labels),)):
+        raise ValueError(f"a student of {len(labels)} labels has weights of the shapes {shapes}")
+    found = Student(
+        value["task"],
+        labels,
+        dense,
+        buckets,
+        ngrams,
+        intercept,
+        value["temperature"],
+        ConfidenceCurve(curve["above"], curve["below"], curve["shift"]),
+        value["cut"],
+        value["rows"],
+        value["encoder"],
+    )
+    if found.digest != value["digest"]:
+        raise ValueError(f"the student of task {found.task} is not the one that was certified")
+    return found
 
 
 def _rows(rows: CertifyingRows) -> dict[str, Any]:
@@ -127,7 +173,16 @@ def read_calibration(value: Mapping[str, Any], arrays: bytes) -> GateCalibration
             for name, values in value["parts"].items()
         }
         terms, sizes, note = value["terms"], value["sizes"], value["note"]
-        return GateCalibration(models, reports, rule, certification, terms, sizes, rows, note, parts)
+        students = tuple(
+            _read_student(number, one, loaded) for number, one in enumerate(value.get("students", ()))
+        )
+        taught = tuple(
+            StudentReport(one["task"], one["chosen"], one["held_back"])
+            for one in value.get("student_reports", ())
+        )
+        return GateCalibration(
+            models, reports, rule, certification, terms, sizes, rows, note, parts, students, taught
+        )
     except (KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ValueError(f"not a calibration: {type(error).__name__} {error}") from error
 

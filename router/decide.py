@@ -23,13 +23,14 @@ from router.records import (
     Work,
 )
 from router.rules import why_matched
+from router.student import StudentReading
 
 if TYPE_CHECKING:
     from router.bias import LabelBias
     from router.job import Job, Task, When
     from router.records import Answer
 
-Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration | NotCalibrated"]
+Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration | StudentReading | NotCalibrated"]
 """How the scores of each (model, task) are read: with their bias removed, or as a calibration learned."""
 
 
@@ -176,7 +177,7 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
     names, multi = task.label_names, task.kind == "multi_label"
     reading = readings.get((answer.model, task.name))
     confidence: float | None
-    if isinstance(reading, ModelCalibration):
+    if isinstance(reading, ModelCalibration | StudentReading):
         probabilities, confidence = reading.read(answer.scores)
     elif isinstance(reading, NotCalibrated):
         probabilities, confidence = answer.scores.probabilities, None
@@ -281,13 +282,13 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
 
 def _account(work: Work) -> tuple[dict[str, Usage], Decimal]:
     """What was used on a record, by model, and what of its cost was for calibration only."""
-    if len(work.answers) == 1 and not work.pilot:
+    if len(work.answers) == 1 and not work.pilot and not work.passed:
         # Nearly every record: nothing is to be added up.
         [only] = work.answers
         return {only.model: only.usage}, Decimal(0)
     used = {given.model for given in work.answers}
     spare = [pilot for pilot in work.pilot if pilot.spare or pilot.model not in used]
     calls: dict[str, Usage] = defaultdict(Usage)
-    for given in (*work.answers, *spare):
+    for given in (*work.passed, *work.answers, *spare):
         calls[given.model] += given.usage
     return dict(calls), sum((pilot.usage.usd for pilot in spare), Decimal(0))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from router.names import STUDENT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -60,7 +62,8 @@ def ways(flow: Iterable[Mapping[str, Any]], refused: int) -> dict[Link, int]:
         route, model = sent[sent_to(row["rule"], row["chosen"])], answered[str(row["model"])]
         path = ((0, _READ), (1, route), (2, model), (3, str(row["status"])))
         # A copy of an escalated record went the same way.
-        kind = "way" if row["model"] == row["chosen"] else "escalated"
+        # What the student answers is not asked of the chosen model, but nothing was escalated either.
+        kind = "way" if row["model"] in (row["chosen"], STUDENT) else "escalated"
         for begin, end in itertools.pairwise(path):
             found[begin, end, "way" if begin[0] == 0 else kind] += row["records"]
     if refused:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from router.gate import stated_threshold
+from router.names import STUDENT
 
 if TYPE_CHECKING:
     from router.calibration import ModelCalibration
     from router.certification import Certification, CertifyingRows
     from router.gate import GateRule
+    from router.student import Student
 
 
 AgreementParts = Mapping[str, Mapping[str, tuple[int, int]]]
@@ -48,6 +50,16 @@ class ModelReport:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StudentReport:
+    """How the student of a task came about, or why it was left out, for people."""
+
+    task: str
+    chosen: str
+    held_back: Mapping[str, Any] = field(default_factory=dict)
+    """Agreement, calibration error and reliability on the certifying rows that it answered."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class GateCalibration:
     """The gate of a job, certified on a pilot of that job."""
 
@@ -65,6 +77,10 @@ class GateCalibration:
     note: str = ""
     """Anything that the user should know of."""
     parts: AgreementParts = field(default_factory=dict)
+    students: tuple[Student, ...] = ()
+    """What answers ahead of the small models; at most one for a task."""
+    student_reports: tuple[StudentReport, ...] = ()
+    """One for each task for which a student was tried."""
 
     def stated(self) -> dict[str, Any]:
         """The block `gate` of the summary."""
@@ -90,6 +106,21 @@ class GateCalibration:
             }
             for model, report in zip(self.models, self.reports, strict=True)
         ]
+        taught = {one.task for one in self.students}
+        shown["models"] += [
+            {
+                "model": STUDENT,
+                "task": report.task,
+                "examples": 0,
+                "head": "text",
+                "chosen": report.chosen,
+                "held_back": dict(report.held_back),
+            }
+            for report in self.student_reports
+            if report.task in taught
+        ]
+        if self.student_reports:
+            shown["student"] = {one.task: one.chosen for one in self.student_reports}
         parts = {
             name: {value: {"kept": kept, "agreed": agreed} for value, (kept, agreed) in values.items()}
             for name, values in self.parts.items()

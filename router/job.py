@@ -276,6 +276,9 @@ class Gate(_Strict):
     """What the annotations are to agree with; llm where a target is given without it."""
     per: Literal["language", "domain", "label", "task"] | None = None
     """Ask for the target in each of these, not only over all records together."""
+    student: Annotated[Literal["auto", "off"], BeforeValidator(job_checks.off_or_other)] | None = None
+    """Whether a linear head on the text may answer what it is sure of, without the small model; off where a
+    target is given without it."""
 
     @model_validator(mode="before")
     @classmethod

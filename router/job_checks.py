@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from router.job_wording import looks_secret, suggestion
+from router.names import STUDENT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -64,16 +65,21 @@ def switch_or_settings(value: object) -> str:
     return "settings" if isinstance(value, dict) or hasattr(value, "max_requests") else "switch"
 
 
+def off_or_other(value: object) -> object:
+    """Return the value, `off` for the false that YAML makes of it."""
+    return "off" if value is False else value
+
+
 def word_or_number(value: object) -> str:
     """Tell which form `pack` has: a word, or a number of records."""
     return "word" if isinstance(value, str) else "number"
 
 
 def complete_gate(data: object) -> object:
-    """Add the terms that a gate with a target left out: delta 0.05 and the oracle `llm`."""
+    """Add what a gate with a target left out: delta 0.05, the oracle `llm` and no student."""
     if not isinstance(data, dict) or data.get("target") is None:
         return data
-    left_out = {"delta": 0.05, "oracle": "llm"}
+    left_out = {"delta": 0.05, "oracle": "llm", "student": "off"}
     return data | {key: value for key, value in left_out.items() if data.get(key) is None}
 
 
@@ -112,7 +118,7 @@ def gate_problems(gate: Gate) -> list[Problem]:
         return [((), says, None)]
     if gate.target is not None:
         return []
-    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per}
+    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per, "student": gate.student}
     says = "goes with target; leave it out, or give target in place of min_confidence"
     return [((name,), says, value) for name, value in terms.items() if value is not None]
 
@@ -156,6 +162,9 @@ def routing_problems(
     if models is not None:
         problems += _unknown(_models_named(routing), models, "one of the models")
         problems += _not_gated(routing, models)
+        if routing.gate.student == "auto" and STUDENT in models:
+            says = f"is not possible where a model is named {STUDENT}, as its answers are; rename the model"
+            problems.append((("gate", "student"), says, "auto"))
     return problems
 
 

@@ -211,6 +211,8 @@ class Work:
     """Answers from the calibration sample: used in place of asking again, and paid for by this record."""
     shared_key: bytes | None = None
     """The text's key where copies of the record wait for its outcome; None where there are none."""
+    passed: tuple[Answer, ...] = ()
+    """Answers that do not count, because the student was not sure enough: they are on the account only."""
 
 
 @dataclass(frozen=True, slots=True)

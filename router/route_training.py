@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import linalg, optimize, sparse
 from threadpoolctl import threadpool_limits
 
 from router.head import softmax
@@ -35,6 +35,10 @@ _EMBEDDING, _SURFACE = 2.0, 0.5
 _LEAST_TEXTS = 2
 """An n-gram of a single text says nothing about others."""
 _TEMPERATURES = (0.2, 5.0)
+_ROTATED_ROWS = 2000
+"""Up to so many rows are rotated into as many directions, which are far fewer than n-grams."""
+_FLAT = 1e-7
+"""Directions that are narrower than this share of the widest one hold nothing but rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,17 +83,44 @@ def fit_route_head(rows: RouteRows) -> FittedHead:
     answers = np.array([labels.index(label) for label in rows.labels], np.int64)
     with threadpool_limits(limits=1):
         inputs = _Inputs(rows.views)
-        folds = _folds(answers)
-        logits = np.zeros((len(answers), len(labels)))
-        for fold in range(FOLDS):
-            held = folds == fold
-            if held.any():
-                coefficients, intercept = _fit(inputs.scaled[~held], answers[~held], labels, rows, ~held)
-                logits[held] = inputs.scaled[held] @ coefficients.T + intercept
+        logits = _held_back(inputs, answers, labels, rows, _folds(answers))
         temperature = _temperature(logits, answers, rows.weights)
-        coefficients, intercept = _fit(inputs.scaled, answers, labels, rows, np.ones(len(answers), bool))
+        coefficients, intercept = _fit(inputs.seen, answers, labels, rows, np.ones(len(answers), bool))
     head = inputs.as_head(labels, coefficients, intercept, temperature)
     return FittedHead(head, softmax(logits / temperature))
+
+
+def halved_probabilities(rows: RouteRows, temperature: float) -> npt.NDArray[np.float64]:
+    """Probabilities of each row from a fit to the other half of the rows: what fewer rows would have given.
+
+    Args:
+        rows: As `fit_route_head` takes them.
+        temperature: By which logits are divided.
+
+    Returns:
+        Shape (rows, labels), labels in alphabetical order.
+    """
+    labels = tuple(sorted(set(rows.labels)))
+    answers = np.array([labels.index(label) for label in rows.labels], np.int64)
+    with threadpool_limits(limits=1):
+        logits = _held_back(_Inputs(rows.views), answers, labels, rows, _folds(answers, 2))
+    return softmax(logits / temperature)
+
+
+def _held_back(
+    inputs: _Inputs,
+    answers: npt.NDArray[np.int64],
+    labels: tuple[str, ...],
+    rows: RouteRows,
+    folds: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Logits of each row from a fit without its fold, shape (rows, labels)."""
+    logits = np.zeros((len(answers), len(labels)))
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        coefficients, intercept = _fit(inputs.seen[~held], answers[~held], labels, rows, ~held)
+        logits[held] = inputs.seen[held] @ coefficients.T + intercept
+    return logits
 
 
 class _Inputs:
@@ -107,9 +138,22 @@ class _Inputs:
         length = float(np.sqrt(weighed.multiply(weighed).sum(axis=1)).mean())
         wanted = math.sqrt(sum(view.weight**2 for view in VIEWS))
         self._ngrams = rarity * (wanted / max(length, 1e-9))
-        self.scaled = sparse.hstack(
+        scaled = sparse.hstack(
             [sparse.csr_matrix(dense * self._dense), counts.multiply(self._ngrams)]
         ).tocsr()
+        self._basis: Any = None
+        self.seen: Any = scaled
+        """What is fitted to, shape (rows, inputs) or (rows, directions)."""
+        if len(views) <= _ROTATED_ROWS:
+            self._rotate(scaled)
+
+    def _rotate(self, scaled: Any) -> None:  # noqa: ANN401 - a sparse matrix
+        """Turn the rows onto the directions that they span: a ridge penalty has the same solution there."""
+        values, vectors = linalg.eigh((scaled @ scaled.T).toarray())
+        wide = values > max(float(values[-1]), 1e-12) * _FLAT
+        lengths = np.sqrt(values[wide])
+        self.seen = vectors[:, wide] * lengths
+        self._basis = (scaled.T @ (vectors[:, wide] / lengths)).T
 
     def as_head(
         self,
@@ -118,7 +162,9 @@ class _Inputs:
         intercept: npt.NDArray[np.float64],
         temperature: float,
     ) -> RouteHead:
-        """The head on inputs that are not scaled."""
+        """The head on inputs that are neither rotated nor scaled."""
+        if self._basis is not None:
+            coefficients = coefficients @ self._basis
         width = len(self._dense)
         dense = (coefficients[:, :width] * self._dense).astype(np.float32)
         ngrams = (coefficients[:, width:] * self._ngrams).T.astype(np.float16)
@@ -135,11 +181,11 @@ def ngram_matrix(views: Sequence[TextView]) -> Any:  # noqa: ANN401 - scipy has 
     return sparse.csr_matrix((values, columns, ends), shape=(len(views), BUCKETS))
 
 
-def _folds(answers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _folds(answers: npt.NDArray[np.int64], count: int = FOLDS) -> npt.NDArray[np.int64]:
     """Each label's rows in turn to the folds, so that every fold has some."""
     order = np.argsort(answers, kind="stable")
     folds = np.zeros(len(answers), np.int64)
-    folds[order] = np.arange(len(answers)) % FOLDS
+    folds[order] = np.arange(len(answers)) % count
     return folds
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from router.calibration import ModelCalibration, NotCalibrated
 from router.planned import compared
+from router.student import StudentReading
 from router.summary import Tally, summarise
 from transforms.json_types import ColumnTypes
 from transforms.output_files import remove_published
@@ -172,7 +173,10 @@ def _publish(
             filesystem.mv(part.path, target)
 
 
-def _stated(bias: LabelBias | ModelCalibration, layout: RowFormat) -> dict[str, Any]:
+def _stated(bias: LabelBias | ModelCalibration | StudentReading, layout: RowFormat) -> dict[str, Any]:
+    if isinstance(bias, StudentReading):
+        method = "a linear head on the text, learned from the pilot"
+        return {"model": bias.model, "task": bias.task, "method": method, "records": bias.rows}
     if isinstance(bias, ModelCalibration):
         method = "a learned head" if bias.head is not None else "the label scores, divided by their mean"
         if bias.scaled is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import signal
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def _serve(
 def _portable(error: Exception) -> Exception:
     """The error as it is, or what it says where it cannot travel."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        ForkingPickler.dumps(error)
+        # On the other side it is made of its arguments, which not every class takes.
+        type(error)(*error.args)
     except Exception:  # noqa: BLE001 - whatever an error's class may do
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

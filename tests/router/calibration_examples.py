@@ -15,6 +15,7 @@ from router.head import Head
 from router.head_training import ScaledScores
 from router.job import Example
 from router.prompts import PromptForm
+from router.student import Student
 
 EXAMPLES = (Example(text='say "no"\n\u0000', label="bad"), Example(text="\u826f\u3044", label=("a", "b")))
 
@@ -38,6 +39,24 @@ def head() -> Head:
     """A head of two labels and two inputs, and a third label that was never seen."""
     weights = np.array([[0.1, -1 / 3], [2e-300, 7.0], [0.0, 0.0]])
     return Head("scores", np.array([0.25, -1e17]), weights, np.array([0.5, 1 / 7, -np.inf]))
+
+
+def student(**changes: Any) -> Student:
+    """A student of two labels with three n-grams."""
+    known: dict[str, Any] = {
+        "task": "mood",
+        "labels": ("bad", "good"),
+        "dense": np.array([[0.5, -1 / 3], [2e-30, 7.0]], np.float32),
+        "buckets": np.array([3, 17, 65_535], np.int32),
+        "ngrams": np.array([[1.0, -1.0], [0.25, 0.0], [0.0, 1 / 3]], np.float16),
+        "intercept": np.array([0.1, -0.1], np.float32),
+        "temperature": 0.7,
+        "curve": ConfidenceCurve(1.5, 0.5, 1 / 7),
+        "cut": 0.93,
+        "rows": 120,
+        "encoder": "e5",
+    }
+    return Student(**known | changes)
 
 
 def gate_calibration(**changes: Any) -> GateCalibration:

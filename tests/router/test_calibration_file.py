@@ -12,7 +12,8 @@ import pytest
 from router.calibration_file import read_calibration, write_calibration
 from router.certification import CertifyingRows
 from router.evidence import Evidence
-from tests.router.calibration_examples import gate_calibration, in_slices, model
+from router.gate_calibration import StudentReport
+from tests.router.calibration_examples import gate_calibration, in_slices, model, student
 
 if TYPE_CHECKING:
     from router.gate_calibration import GateCalibration
@@ -43,10 +44,43 @@ def plain(value: Any) -> Any:
 NOTHING_LEARNED = gate_calibration(models=(), reports=(), rows=CertifyingRows(np.empty(0), np.empty(0, bool)))
 
 
-@pytest.mark.parametrize("found", [gate_calibration(), in_slices(), NOTHING_LEARNED])
+WITH_STUDENT = gate_calibration(
+    students=(student(),),
+    student_reports=(
+        StudentReport("mood", "answers 40 %", {"rows": 7}),
+        StudentReport("topics", "left out: too few"),
+    ),
+)
+
+
+@pytest.mark.parametrize("found", [gate_calibration(), in_slices(), NOTHING_LEARNED, WITH_STUDENT])
 def test_nothing_changes(found: GateCalibration) -> None:
     """Thresholds at infinity, intercepts at minus infinity, slices, examples in any script included."""
     assert plain(again(found)) == plain(found)
+
+
+def test_a_calibration_from_before_there_were_students_is_read() -> None:
+    """It has none."""
+    value, arrays = write_calibration(gate_calibration())
+    before = {key: one for key, one in value.items() if key not in {"students", "student_reports"}}
+
+    assert read_calibration(before, arrays).students == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cut": 0.5}, "is not the one that was certified"),
+        ({"labels": ["bad"]}, "has weights of the shapes"),
+    ],
+)
+def test_another_student_is_refused(changes: dict[str, Any], says: str) -> None:
+    """One whose cut or labels were edited did not certify the gate."""
+    value, arrays = write_calibration(WITH_STUDENT)
+    value["students"][0] |= changes
+
+    with pytest.raises(ValueError, match=says):
+        read_calibration(value, arrays)
 
 
 def test_a_head_computes_the_same() -> None:
@@ -109,7 +143,7 @@ def changed(path: tuple[Any, ...], *, to: Any = None) -> dict[str, Any]:
     return value
 
 
-UNREAD = {("gate", "audit")}
+UNREAD = {("gate", "audit"), ("students",), ("student_reports",)}
 IN_A_MODEL = [("models", MODEL, *path) for path in parts_of(VALUE["models"][MODEL])]
 NEEDED = [path for path in [*parts_of(VALUE), *IN_A_MODEL] if path not in UNREAD]
 

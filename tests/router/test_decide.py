@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from router.bias import LabelBias
+from router.confidence import ConfidenceCurve
 from router.decide import Policy, ask_next, decide, read_answer
 from router.records import (
     Annotated,
     Answer,
     DeadLetter,
     Failure,
+    LabelScores,
     Opinion,
     Reason,
     Status,
     Usage,
     Work,
 )
+from router.student import StudentReading
 from tests.router.job_example import EXAMPLE
 from tests.router.work_examples import SENTIMENT, TOPICS, failed, policy, said, scored, work
 
@@ -42,6 +47,39 @@ def test_a_trusted_answer_is_kept() -> None:
     assert found.usage == Usage(10, 6, 0, 0.5, Decimal("0.001"))
     assert found.calls == {"small": found.usage}
     assert found.calibration_usd == 0
+
+
+def test_an_answer_that_does_not_count_is_on_the_account() -> None:
+    """The student looked and was not sure: what that took is its own, and the small model's answer stands."""
+    looked = Answer("student", Usage(seconds=0.002, usd=Decimal("0.000001")))
+    asked = replace(work(scored([0.05, 0.95])), passed=(looked,))
+
+    found = annotated(decide(asked, policy(), {}))
+
+    assert (found.annotation.model, found.annotation.status) == ("small", Status.KEPT)
+    assert found.calls == {"student": looked.usage, "small": Usage(10, 6, 0, 0.5, Decimal("0.001"))}
+    assert found.usage.usd == Decimal("0.001001")
+    assert found.calibration_usd == 0
+    assert found.overruled is None
+
+
+def test_the_student_answers_in_place_of_the_small_model() -> None:
+    """Its answer is read by its own curve, and passes the same gate."""
+    readings = {("student", SENTIMENT.name): StudentReading("student", SENTIMENT.name, ConfidenceCurve(), 90)}
+    sure = Answer("student", Usage(), scores=LabelScores(np.array([0.1, 0.9])))
+    less = Answer("student", Usage(), scores=LabelScores(np.array([0.3, 0.7])))
+
+    kept = annotated(decide(work(sure), policy(), readings))
+    sent = decide(work(less), policy(), readings)
+
+    assert (kept.annotation.labels, kept.annotation.model, kept.annotation.status) == (
+        ("good",),
+        "student",
+        Status.KEPT,
+    )
+    assert kept.annotation.reason == "confidence 0.900 at least 0.8"
+    assert isinstance(sent, Work)
+    assert sent.ask == "big"
 
 
 def test_confidence_exactly_at_the_threshold_is_trusted() -> None:

@@ -40,6 +40,13 @@ def test_records_are_followed_from_column_to_column() -> None:
     }
 
 
+def test_what_the_student_answers_was_not_escalated() -> None:
+    """It stands in for the model that the record was sent to."""
+    found = ways([way(7, model="student")], 0)
+
+    assert {kind for _, _, kind in found} == {"way"}
+
+
 def test_bands_and_bars_say_how_many_records_they_are() -> None:
     """For those who cannot measure them."""
     said = titles(flow_diagram(FLOW, 5))

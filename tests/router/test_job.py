@@ -238,6 +238,18 @@ def test_target_completes_its_terms() -> None:
     assert Gate.model_validate(plain.model_dump()) == plain
 
 
+def test_a_student_is_off_until_it_is_asked_for() -> None:
+    """YAML makes false of off; without a target there is nothing to ask it for."""
+    assert Gate.model_validate({"target": 0.9}).student == "off"
+    assert Gate.model_validate({"target": 0.9, "student": False}).student == "off"
+    assert Gate.model_validate({"target": 0.9, "student": "auto"}).student == "auto"
+    assert Gate.model_validate({"min_confidence": 0.8}).student is None
+    assert [place for place, _ in complaints(Gate, {"target": 0.9, "student": "on"})] == ["student"]
+    assert complaints(Gate, {"min_confidence": 0.8, "student": "auto"}) == [
+        ("student", "goes with target; leave it out, or give target in place of min_confidence")
+    ]
+
+
 @pytest.mark.parametrize("value", [0, 1, -0.1, 1.1, float("nan"), True])
 @pytest.mark.parametrize("key", ["target", "delta"])
 def test_promise_is_strictly_between_0_and_1(key: str, value: float) -> None:
