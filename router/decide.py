@@ -282,7 +282,7 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
 
 def _account(work: Work) -> tuple[dict[str, Usage], Decimal]:
     """What was used on a record, by model, and what of its cost was for calibration only."""
-    if len(work.answers) == 1 and not work.pilot:
+    if len(work.answers) == 1 and not work.pilot and not work.passed:
         # Nearly every record: nothing is to be added up.
         [only] = work.answers
         return {only.model: only.usage}, Decimal(0)
