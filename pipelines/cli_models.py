@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelines.cli_common import AsJson, Sets, Verbose, errors
-from router.job_loading import parse_sets
 
 models_app = typer.Typer(
     name="models",
@@ -76,6 +75,7 @@ def bench(  # noqa: PLR0917 - typer passes them by name
         from pipelines.models_bench import bench_models  # noqa: PLC0415 - loads the engine and Beam
         from pipelines.models_bench_data import BenchOptions, read_bench  # noqa: PLC0415 - likewise
         from pipelines.show_models import print_bench  # noqa: PLC0415 - rich's tables
+        from router.job_loading import parse_sets  # noqa: PLC0415 - `--help` needs none
 
         options = BenchOptions(
             job_file, parse_sets(sets), task, data, text, gold, labels, instruction, records

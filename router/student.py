@@ -16,7 +16,6 @@ import numpy as np
 from router.calibration import surety
 from router.names import STUDENT
 from router.ngrams import BUCKETS
-from router.pilot_size import kept_share
 from router.route_head import RouteHead
 
 if TYPE_CHECKING:
@@ -159,6 +158,8 @@ def choose_cut(
         escalates: whether there is a model that answers what is not kept; if not, every answer stands, and
             no fewer may agree than with the small model alone.
     """
+    # It needs SciPy, for which a run without a student would have to wait at its start.
+    from router.pilot_size import kept_share  # noqa: PLC0415 - see above
 
     def worth(one: Judged) -> float:
         if escalates:
