@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
 from router.job import OpenAIModel
+from transforms.background import BackgroundWatch
 from transforms.batch_journal import BatchJournal, open_batches
 from transforms.batch_status import clear_statuses, read_statuses
 from transforms.batch_wire import ENDED
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import Console
-    from typing_extensions import Self
 
     from router.job import Job, Model
     from transforms.batch_status import BatchStatus
@@ -34,7 +33,7 @@ class Pauses:
     same: float = 600.0
 
 
-class BatchWatch:
+class BatchWatch(BackgroundWatch):
     """Says what becomes of a job's batches: when one is submitted, moves on or ends, and that it goes on."""
 
     def __init__(
@@ -45,24 +44,17 @@ class BatchWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`state` is the URL of the output's state folder, where workers leave their notes."""
+        super().__init__()
         self._state, self._console = state, console
         self._pauses = pauses or Pauses()
         self._clock = clock
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._said: dict[str, tuple[float, BatchStatus]] = {}
-
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        self._thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Say what there is still to say, and stop."""
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         self.look()
         with contextlib.suppress(OSError):
             clear_statuses(self._state)

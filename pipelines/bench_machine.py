@@ -8,6 +8,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from transforms.cpus import usable_cpus
 from transforms.llama_library import build_features
 
 _VERSIONED = ("tekizai", "apache-beam", "llama-cpp-python", "numpy", "onnxruntime", "openai", "pyarrow")
@@ -19,7 +20,7 @@ _BUSY = 0.25
 
 def machine() -> dict[str, Any]:
     """Processor, cores that this process may use, memory, system, and how busy the machine is by now."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    cores = len(usable_cpus())
     return {
         "processor": _processor(),
         "cores": cores,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from transforms.background import BackgroundWatch
 from transforms.progress import read_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from rich.console import Console
-    from typing_extensions import Self
 
 _LOGGER = logging.getLogger(__name__)
 WIDTH = 80
@@ -34,31 +32,18 @@ class Pauses:
     log: float = 30.0
 
 
-class ProgressLine:
+class ProgressLine(BackgroundWatch):
     """Shows how far the job is: a live line on a terminal, a log line every half minute elsewhere."""
 
     def __init__(self, state: str, console: Console, pauses: Pauses | None = None) -> None:
         """`state` is the URL of the output's state folder, where workers leave their notes."""
+        super().__init__()
         self._pauses = Pauses() if pauses is None else pauses
         self._state = state
         self._console = console
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
         self._started = time.monotonic()
 
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop showing."""
-        self._stop.set()
-        self._thread.join()
-
-    def _show(self) -> None:
+    def _watch(self) -> None:
         if not self._console.is_terminal:
             while not self._stop.wait(self._pauses.log):
                 _LOGGER.info("%s", self._line())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from apache_beam.options.pipeline_options import DirectOptions
 from pipelines.prepare import used_models
 from pipelines.runner import is_local
 from router.job import LlamaCppModel
+from transforms.cpus import usable_cpus
 from transforms.files import find_files, is_dataset
 
 if TYPE_CHECKING:
@@ -115,10 +115,7 @@ def settle_workers(
 
 def this_machine() -> Machine:
     """The cores that this process may use, and the memory that is free."""
-    usable = (
-        sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
-    cores = len({_core_of(cpu) for cpu in usable})
+    cores = len({_core_of(cpu) for cpu in usable_cpus()})
     quota = _quota()
     return Machine(cores if quota is None else max(1, min(cores, int(quota))), _free_bytes())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from router.rule_checks import unknown_names
 from router.rules import wanted
 from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
+from transforms.cpus import usable_cpus
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
 from transforms.journal_files import can_append
@@ -238,7 +238,7 @@ def open_models(opening: Opening) -> Models:
     table = load_price_table(asset_path("configs/prices.yaml"))
     prints = _local_prints(opening, local, digests)
     for name, model in local.items():
-        threads = model.threads or (max(1, _cores() // opening.workers) if opening.local else 1)
+        threads = model.threads or (max(1, len(usable_cpus()) // opening.workers) if opening.local else 1)
         usd = local_price(model, threads, table, job.machine)
         prices[name] = local_note(model, threads, usd, table, job.machine)
         wanted = LocalModel(
@@ -341,7 +341,3 @@ def _extent(splits: Sequence[Split]) -> str:
     for split in splits:
         ends[split.url] = split.stop
     return json.dumps(ends)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
-import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from transforms.background import BackgroundWatch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
-
-    from typing_extensions import Self
 
 _SECONDS = 0.1
 _PROC = pathlib.Path("/proc")
@@ -22,7 +20,7 @@ Processes = dict[int, tuple[int, int]]
 """By process id: the parent's id, and resident bytes."""
 
 
-class PeakMemory:
+class PeakMemory(BackgroundWatch):
     """A context manager that notes the most memory that a process and its descendants held at once.
 
     Resident memory is added up, so what processes share (a model's file, libraries) counts in each of them.
@@ -30,25 +28,12 @@ class PeakMemory:
 
     def __init__(self, process: int) -> None:
         """`process` is its id; nothing is looked at yet."""
+        super().__init__()
         self._process = process
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
         self.peak_mib = 0.0
         self.most_processes = 0
 
-    def __enter__(self) -> Self:
-        """Begin to look."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop looking."""
-        self._stop.set()
-        self._thread.join()
-
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while not self._stop.wait(_SECONDS):
             family = descendants(running(), self._process)
             self.peak_mib = max(self.peak_mib, sum(family.values()) / _MIB)

@@ -12,11 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from transforms.background import BackgroundWatch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import FrameType, TracebackType
-
-    from typing_extensions import Self
+    from types import FrameType
 
 _SECONDS = 0.005
 _WAITING = ("threading", "queue", "selectors", "concurrent", "socket", "subprocess", "grpc")
@@ -35,34 +35,21 @@ class Stages:
     """Modules whose threads do nothing but wait."""
 
 
-class StackSamples:
+class StackSamples(BackgroundWatch):
     """A context manager that counts samples of running threads by stage."""
 
     def __init__(self, stages: Stages) -> None:
         """Look at nothing yet."""
+        super().__init__()
         self._stages = stages
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
         self.counts: Counter[str] = Counter()
-
-    def __enter__(self) -> Self:
-        """Begin to look."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop looking."""
-        self._stop.set()
-        self._thread.join()
 
     def shares(self) -> dict[str, float]:
         """The stages' parts of all samples, the greatest first; empty where nothing was seen."""
         total = self.counts.total()
         return {stage: count / total for stage, count in self.counts.most_common()}
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         mine = threading.get_ident()
         while not self._stop.wait(_SECONDS):
             # Documented for debuggers and profilers, in spite of its name.

@@ -100,7 +100,7 @@ def test_one_process_stays(world: World, rows: int, arguments: tuple[str, ...]) 
 
 def test_this_machine_has_cores(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the processors that share none; a container's quota bounds them."""
-    monkeypatch.setattr(parallelism.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(parallelism, "usable_cpus", lambda: [0, 1, 2, 3])
     for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
         folder = tmp_path / f"cpu{cpu}" / "topology"
         folder.mkdir(parents=True)
