@@ -45,20 +45,21 @@ class AppendedFile:
         self._first = first
         self._stream: Any = None
         self._offset = 0
-        self._broken = False
+        self._failure: Exception | None = None
 
     def write(self, line: bytes) -> list[Written]:
         """Append a line; it outlives this process, see `sync` for the machine. Raises `JournalError`."""
-        if self._broken:
-            # What a failed write left of its line would swallow the next one.
-            raise JournalError(f"the journal {self._path} could not be written before")
+        if self._failure is not None:
+            # What a failed write left of its line would swallow the next one. Another thread may
+            # meet this before the first failure has ended the job: it says the same.
+            raise _cannot_write(self._path, self._failure) from self._failure
         try:
             if self._stream is None:
                 self._open()
             offset = self._offset
             self._append(line)
         except OSError as error:
-            self._broken = True
+            self._failure = error
             raise _cannot_write(self._path, error) from error
         return [(line, self._path, offset)]
 
@@ -72,7 +73,7 @@ class AppendedFile:
         try:
             os.fsync(self._stream.fileno())
         except OSError as error:
-            self._broken = True
+            self._failure = error
             raise _cannot_write(self._path, error) from error
 
     def _open(self) -> None:
