@@ -92,9 +92,7 @@ class Network:
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._closed = False
-        thread = threading.Thread(
-            target=_serve, args=(self._loop, clients), name="llm-network", daemon=True
-        )
+        thread = threading.Thread(target=_serve, args=(self._loop, clients), name="llm-network", daemon=True)
         thread.start()
         self._finalizer = weakref.finalize(self, _stop, self._loop, thread)
 
