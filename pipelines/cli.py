@@ -12,6 +12,7 @@ from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.cli_models import models_app
 from pipelines.cli_router import route, router_app
+from pipelines.read_ahead import read_ahead
 
 app = typer.Typer(
     name="tekizai",
@@ -48,10 +49,12 @@ def run(  # noqa: PLR0917 - typer passes them by name
 ) -> None:
     """Annotate a dataset as the job file says."""
     with errors(verbose=verbose):
+        job = load(job_file, sets, input_path, output_path)
+        read_ahead(job)
         from pipelines.commands import run_job  # noqa: PLC0415 - takes seconds, and Beam logs as it loads
 
         code = run_job(
-            load(job_file, sets, input_path, output_path),
+            job,
             beam_options or [],
             limit=limit,
             fresh=fresh,

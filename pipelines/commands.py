@@ -15,7 +15,7 @@ from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, Output
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
 from pipelines.parallelism import settle_workers
-from pipelines.prepare import prepare, start, used_models
+from pipelines.prepare import prepare, start
 from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
 from pipelines.stored_plan import stored_plan
@@ -255,4 +255,4 @@ def check_job(job: Job, console: Console) -> None:
     say(console, f"{job.name}: {len(plan.splits)} split(s) of {job.input.path} to read")
     if plan.reader.schema is not None:
         say(console, f"columns: {', '.join(map(shown, plan.reader.schema.names))}")
-    say(console, f"models: {', '.join(used_models(job))}. The job file is right.")
+    say(console, f"models: {', '.join(job.used_models)}. The job file is right.")

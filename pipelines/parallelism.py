@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from apache_beam.options.pipeline_options import DirectOptions
 
-from pipelines.prepare import used_models
 from pipelines.runner import is_local
 from router.job import LlamaCppModel
 from transforms.cpus import usable_cpus
@@ -98,7 +97,7 @@ def settle_workers(
     """
     if not is_local(options) or any(one.split("=")[0] in _OPTIONS for one in arguments):
         return None
-    models = [job.models[name] for name in used_models(job)]
+    models = [job.models[name] for name in job.used_models]
     threads = [one.threads for one in models if isinstance(one, LlamaCppModel)]
     pilot = job.routing.gate.target is not None and job.calibration.artefact is None
     choice = choose_processes(this_machine(), threads, _input_bytes(job), limit, pilot=pilot)

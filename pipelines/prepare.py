@@ -123,7 +123,7 @@ def _drawn_prompts(
         for task in job.tasks
         if task.name in pools
     }
-    others = (name for name in used_models(job) if name != job.routing.escalate_to)
+    others = (name for name in job.used_models if name != job.routing.escalate_to)
     small = [name for name in others if isinstance(job.models[name], LlamaCppModel)]
     return dict.fromkeys(small, drawn) if drawn else {}
 
@@ -214,7 +214,7 @@ class Models:
 def open_models(opening: Opening) -> Models:
     """Find files, prices and keys of the models; files whose digests are known are not looked at again."""
     job = opening.job
-    used = {name: job.models[name] for name in used_models(job)}
+    used = {name: job.models[name] for name in job.used_models}
     hosted = {name: model for name, model in used.items() if isinstance(model, OpenAIModel)}
     local = {name: model for name, model in used.items() if isinstance(model, LlamaCppModel)}
     digests = {
@@ -304,13 +304,6 @@ def _share(limit: Decimal, journal: str, sharers: int, ledger: str | None) -> Bu
     # cross the budget.
     spent = sum((one.usd for one in paid_calls(journal)), Decimal(0))
     return BudgetShare(max(Decimal(0), limit - spent) / sharers)
-
-
-def used_models(job: Job) -> list[str]:
-    """Names of the models that the routing can choose, in the order of the job file."""
-    routing = job.routing
-    named = {routing.default, routing.escalate_to, *(rule.use for rule in routing.rules)}
-    return [name for name in job.models if name in named]
 
 
 def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: int | None) -> dict[str, Any]:

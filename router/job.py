@@ -411,6 +411,12 @@ class Job(_Strict):
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
 
+    @property
+    def used_models(self) -> tuple[str, ...]:
+        """Names of the models that the routing can choose, in the order of the job file."""
+        named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
+        return tuple(name for name in self.models if name in named)
+
     @field_validator("output")
     @classmethod
     def _output_fits(cls, output: Output, info: ValidationInfo) -> Output:

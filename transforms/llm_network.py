@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """No list of labels is that long, and an endless response must not fill the memory."""
 _CALLS_A_POOL = 8
-"""At each call httpcore looks at every connection of a pool: 64 in one pool took a fifth of the client's time."""
+"""httpcore looks at every connection of a pool for each call: at 64 that was a fifth of the time."""
 _CONNECT_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
 # Until Python 3.10 these are two classes, and neither is the built-in TimeoutError.

@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import threading
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.job import LlamaCppModel
+
+_DIGESTING = threading.Lock()
 
 
 def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
@@ -42,9 +45,10 @@ def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
 
 
 def file_digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hex; one that several models share is read once a process."""
+    """SHA-256 of a file, in hex; one that several models share, or threads want at once, is read once."""
     now = path.stat()
-    return _digest_of(path, now.st_ino, now.st_size, now.st_mtime_ns)
+    with _DIGESTING:
+        return _digest_of(path, now.st_ino, now.st_size, now.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines import prepare as module
-from pipelines.prepare import prepare, used_models
+from pipelines.prepare import prepare
 from tests.fake_models import FakeHandler
 from tests.pipelines.jobs import SENTIMENT, TOPICS, files_in
 from transforms.llm_access import LlmStop
@@ -68,7 +68,7 @@ def test_models_that_no_rule_names_are_not_opened(ready: World) -> None:
     rules = [{"when": {"languages": ["ja"]}, "use": "other"}]
     job = ready.job(models=models, routing={"default": "small", "rules": rules})
 
-    assert used_models(job) == ["other", "small"]
+    assert job.used_models == ("other", "small")
     assert sorted(prepare(job, workers=1).handlers) == ["other", "small"]
 
 

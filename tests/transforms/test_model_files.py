@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import pathlib
 import sys
-from typing import TYPE_CHECKING
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import fsspec
 import pytest
@@ -13,9 +16,6 @@ import pytest
 from router.job import LlamaCppModel
 from transforms.llama_adapter import ModelFileError
 from transforms.model_files import cache_folder, fetch_model, file_digest
-
-if TYPE_CHECKING:
-    import pathlib
 
 GGUF = b"GGUF" + bytes(100)
 ASSEMBLES = """
@@ -228,3 +228,25 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
     monkeypatch.delenv("TEKIZAI_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "tekizai"
+
+
+def test_a_digest_that_two_threads_want_is_taken_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is begun while Beam is imported; the job then waits for it instead of reading the file again."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"weights")
+    opened = []
+    whole = pathlib.Path.open
+
+    def slow(self: pathlib.Path, *given: Any, **named: Any) -> Any:
+        opened.append(self)
+        time.sleep(0.1)
+        return whole(self, *given, **named)
+
+    monkeypatch.setattr(pathlib.Path, "open", slow)
+    with ThreadPoolExecutor(2) as threads:
+        found = set(threads.map(file_digest, [path, path]))
+
+    assert found == {hashlib.sha256(b"weights").hexdigest()}
+    assert opened == [path]
