@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 _DIGEST_BYTES = 16
@@ -19,6 +20,8 @@ def content_id(text: str, task: str) -> str:
     return _digest(_CONTENT, text, task).hex()
 
 
+# A record's stages each want it, one after the other.
+@functools.lru_cache(maxsize=256)
 def text_key(text: str, task: str) -> bytes:
     """16 bytes, equal exactly for records that one answer serves: the same text under the same task."""
     return _digest(_TEXT, text, task)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _BUNDLES = 4
 """Bundles in a batch: among four times as many records are some of about the same length."""
+_UNPACKED = 16
+"""Records in a batch of a model that is not packed: a batch of one costs as much of Beam's time as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +272,12 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         return f"tekizai.{self._local.name}"
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """One record a batch, or some bundles of records to be packed by length.
+        """Some records that share what Beam does for a batch, or bundles of records to be packed by length.
 
-        The size is fixed: Beam's own search for one tries sizes, and would make a restart evaluate other
+        A model that is not packed evaluates them one by one. The size is fixed: Beam's own search for one tries sizes, and would make a restart evaluate other
         records together.
         """
-        size = 1 if self._pack == 1 else self._pack * _BUNDLES
+        size = _UNPACKED if self._pack == 1 else self._pack * _BUNDLES
         return {"min_batch_size": size, "max_batch_size": size}
 
     def get_num_bytes(self, batch: Sequence[Work]) -> int:

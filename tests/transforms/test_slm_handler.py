@@ -202,11 +202,11 @@ def test_no_inference_args(made: list[str]) -> None:
         list(one.run_inference([asking()], one.load_model(), {"temperature": 0}))
 
 
-def test_batches_are_of_one_record() -> None:
-    """A record that fails can cost no other; bytes are counted for any text."""
+def test_batches_are_of_one_size() -> None:
+    """Whether its model is packed or not; bytes are counted for any text."""
     one = handler()
 
-    assert one.batch_elements_kwargs() == {"min_batch_size": 1, "max_batch_size": 1}
+    assert one.batch_elements_kwargs() == {"min_batch_size": 16, "max_batch_size": 16}
     assert handler(pack=8).batch_elements_kwargs() == {"min_batch_size": 32, "max_batch_size": 32}
     assert one.get_num_bytes([asking("aé"), asking("\ud800")]) == 6
 
