@@ -274,8 +274,8 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Some records that share what Beam does for a batch, or bundles of records to be packed by length.
 
-        A model that is not packed evaluates them one by one. The size is fixed: Beam's own search for one tries sizes, and would make a restart evaluate other
-        records together.
+        A model that is not packed evaluates them one by one. The size is fixed: Beam's own search for one
+        tries sizes, and would make a restart evaluate other records together.
         """
         size = _UNPACKED if self._pack == 1 else self._pack * _BUNDLES
         return {"min_batch_size": size, "max_batch_size": size}
