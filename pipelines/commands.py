@@ -11,6 +11,7 @@ import fsspec
 
 from pipelines.batch_watch import batches_under_way, watching
 from pipelines.console import ProgressLine, print_summary, say
+from pipelines.dataflow import check_dataflow, is_dataflow, is_dry_run, settle_dataflow
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
@@ -43,8 +44,10 @@ def run_job(
     What an earlier run of the job has answered is taken over. Raises `JobFailedError` where the job began and
     could not end, and what `prepare` and `claim_output` raise before it begins.
     """
-    options = _options(beam_options, job, limit, console)
+    options = _options(beam_options, job, limit, console, may_be_dry=True)
     plan = _prepared(job, options, limit, console)
+    if is_dry_run(options):
+        return _show_request(plan, options, console)
     output = plan.ending.output
     with output_lock(output) as lock:
         claim = claim_output(output, plan.ending.manifest, fresh=fresh)
@@ -57,6 +60,25 @@ def run_job(
         plan = replace(plan, ending=replace(plan.ending, plan=planned))
         _run(plan, options, console, lock)
     return _show(job, output, console)
+
+
+def _show_request(plan: Plan, options: PipelineOptions, console: Console) -> int:
+    """Translate the job for Dataflow, and leave everything as it is."""
+    # Google's clients take a second to load.
+    from pipelines.dataflow_request import describe_request, translate, write_request  # noqa: PLC0415
+
+    if plan.policy is None:
+        raise ValueError(
+            "--dry_run: the main pipeline follows from what the gate's pilot finds; give "
+            "routing.gate.min_confidence to see one"
+        )
+    request = translate(plan, options)
+    for line in describe_request(request):
+        say(console, line)
+    for path in write_request(request, options):
+        say(console, f"written: {path}")
+    say(console, "nothing was submitted, and nothing written to the output (--dry_run)")
+    return DONE
 
 
 def plan_job(
@@ -87,9 +109,15 @@ def plan_job(
     return found[0]
 
 
-def _options(arguments: Sequence[str], job: Job, limit: int | None, console: Console) -> PipelineOptions:
+def _options(
+    arguments: Sequence[str], job: Job, limit: int | None, console: Console, *, may_be_dry: bool = False
+) -> PipelineOptions:
     """Beam's options, with as many workers as fit the machine where they do not say."""
     options = options_of(arguments)
+    if is_dry_run(options) and not (may_be_dry and is_dataflow(options)):
+        raise ValueError("--dry_run: it is for `tekizai run` with --runner=DataflowRunner; leave it out")
+    if is_dataflow(options):
+        check_dataflow(options, job)
     said = settle_workers(options, arguments, job, limit)
     if said is not None:
         say(console, said)
@@ -108,7 +136,11 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
     if sorts_tasks(job):
         named = ", ".join(task.name for task in job.tasks)
         say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
-    return prepare(job, workers=workers, limit=limit, local=local)
+    plan = prepare(job, workers=workers, limit=limit, local=local)
+    if is_dataflow(options):
+        for line in settle_dataflow(options, job, plan.handlers):
+            say(console, line)
+    return plan
 
 
 def plan_offline(job: Job, rates: str | None, *, limit: int | None, console: Console) -> dict[str, Any]:

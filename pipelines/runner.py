@@ -53,6 +53,8 @@ _OWN_ERRORS = (
 )
 _FULL = re.compile(r"No space left on device.*")
 _STRAY = "arguments_that_are_no_options"
+# Beam wants a value here, unlike for its other switches.
+_DRY_RUN = {"--dry_run": "--dry_run=True"}
 
 
 def options_of(arguments: Sequence[str]) -> PipelineOptions:
@@ -61,7 +63,7 @@ def options_of(arguments: Sequence[str]) -> PipelineOptions:
     try:
         # Beam parses with argparse, which prints its whole usage and ends the process.
         with contextlib.redirect_stderr(said):
-            options = PipelineOptions(list(arguments))
+            options = PipelineOptions([_DRY_RUN.get(one, one) for one in arguments])
             given = options.get_all_options(retain_unknown_options=True, add_extra_args_fn=_add_stray)
     except SystemExit as end:
         if not end.code:
