@@ -11,13 +11,14 @@ import fsspec
 
 from pipelines.batch_watch import batches_under_way, watching
 from pipelines.console import ProgressLine, print_summary, say
-from pipelines.dataflow import check_dataflow, is_dataflow, is_dry_run, settle_dataflow
+from pipelines.dataflow import check_dataflow, is_dry_run, settle_dataflow
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
 from pipelines.parallelism import settle_workers
 from pipelines.prepare import prepare, start, used_models
-from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
+from pipelines.remote_job import check_over, describe, noted_job
+from pipelines.runner import is_dataflow, is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
 from pipelines.stored_plan import stored_plan
 from router.rules import sorts_tasks
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipelines.annotate import Plan
+    from pipelines.output_folder import Claim
     from pipelines.output_lock import OutputLock
     from router.job import Job
 
@@ -50,7 +52,7 @@ def run_job(
         return _show_request(plan, options, console)
     output = plan.ending.output
     with output_lock(output) as lock:
-        claim = claim_output(output, plan.ending.manifest, fresh=fresh)
+        claim = _claim(plan, fresh=fresh)
         if claim.done:
             say(console, f"{output} is finished already; nothing to do (--fresh starts over)")
             return DONE
@@ -94,7 +96,7 @@ def plan_job(
     options = _options(beam_options, job, limit, console)
     plan = _prepared(job, options, limit, console)
     with output_lock(plan.ending.output) as lock:
-        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
+        claim = _claim(plan, fresh=False)
         if claim.done:
             return None
         for line in claim.lines:
@@ -141,6 +143,12 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
         for line in settle_dataflow(options, job, plan.handlers):
             say(console, line)
     return plan
+
+
+def _claim(plan: Plan, *, fresh: bool) -> Claim:
+    """What is in the output, unless a job on another machine is writing it. Raises `OutputError`."""
+    check_over(plan.ending.output)
+    return claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
 
 
 def plan_offline(job: Job, rates: str | None, *, limit: int | None, console: Console) -> dict[str, Any]:
@@ -228,7 +236,7 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
     options = _options(beam_options, job, None, console)
     plan = _prepared(job, options, None, console)
     with output_lock(plan.ending.output) as lock:
-        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
+        claim = _claim(plan, fresh=fresh)
         for line in claim.lines:
             say(console, line)
         _guarded(plan, lambda: calibrated_plan(plan, options, lambda line: say(console, line)), console, lock)
@@ -237,6 +245,9 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
 
 def _kept(output: str) -> str:
     """What is left of a run that ended early, as the end of a line."""
+    note = noted_job(output)
+    if note is not None:
+        return f". {describe(note)} goes on without this process, and the same command finds its output"
     if not clear_failed(output):
         return ""
     on = batches_under_way(output)

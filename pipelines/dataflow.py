@@ -42,12 +42,6 @@ _HERE = re.compile(r"https?://(localhost|127\.|\[::1\])")
 _GUIDE = "docs/dataflow.md"
 
 
-def is_dataflow(options: PipelineOptions) -> bool:
-    """Whether the job is for Google Cloud Dataflow."""
-    runner = options.view_as(StandardOptions).runner or ""
-    return runner.rpartition(".")[2].lower() in ("dataflowrunner", "dataflow")
-
-
 def is_dry_run(options: PipelineOptions) -> bool:
     """Whether the job is only to be translated."""
     # Beam takes any value of this option for yes, "False" too.
@@ -84,7 +78,7 @@ def _faults_of_job(job: Job, *, dry_run: bool) -> Iterable[str]:
     for name, model in job.models.items():
         if isinstance(model, OpenAIModel) and _HERE.match(model.base_url or ""):
             yield (
-                f"models.{name}.base_url: {model.base_url} means the worker itself there: give an address "
+                f"models.{name}.base_url: {model.base_url} means the worker itself there: give one "
                 "that workers reach"
             )
 

@@ -28,6 +28,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
+from pipelines.remote_job import noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +98,12 @@ def is_local(options: PipelineOptions) -> bool:
     return runner is None or runner.rpartition(".")[2].lower() in _LOCAL
 
 
+def is_dataflow(options: PipelineOptions) -> bool:
+    """Whether the job is for Google Cloud Dataflow."""
+    runner = options.view_as(StandardOptions).runner or ""
+    return runner.rpartition(".")[2].lower() in ("dataflowrunner", "dataflow")
+
+
 def local_workers(options: PipelineOptions) -> int:
     """How many worker processes or threads the local runner uses."""
     if not is_local(options):
@@ -108,11 +115,23 @@ def local_workers(options: PipelineOptions) -> int:
 
 def run_plan(plan: Plan, options: PipelineOptions) -> None:
     """Build the job's pipeline and run it to its end. Raises `JobFailedError`."""
-    run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options)
+
+    def noting(result: PipelineResult) -> contextlib.AbstractContextManager[None]:
+        return noted(plan.state, options, result)
+
+    began = noting if is_dataflow(options) else None
+    run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options, began)
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> PipelineResult:
-    """Run the pipeline that `build` makes to its end; its result has the metrics. Raises `JobFailedError`."""
+def run_pipeline(
+    build: Callable[[beam.Pipeline], object],
+    options: PipelineOptions,
+    began: Callable[[PipelineResult], contextlib.AbstractContextManager[None]] | None = None,
+) -> PipelineResult:
+    """Run the pipeline that `build` makes to its end; its result has the metrics. Raises `JobFailedError`.
+
+    What `began` gives for the result is held while the pipeline runs.
+    """
     direct = options.view_as(DirectOptions)
     mode = direct.direct_running_mode
     runner = _local_runner(options) if is_local(options) else None
@@ -122,7 +141,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOpti
     build(pipeline)
     try:
         result = pipeline.run()
-        result.wait_until_finish()
+        with contextlib.nullcontext() if began is None else began(result):
+            result.wait_until_finish()
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
     return result
