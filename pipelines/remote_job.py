@@ -14,7 +14,7 @@ import fsspec
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from pipelines.errors import OutputError
+from pipelines.errors import OutputError, OutputHeldError
 from transforms.splits import one_line
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def check_over(output: str, ask: Callable[[Mapping[str, Any]], str] | None = Non
         ask: Gives the state of a noted job, as the service names it; None: ask Dataflow.
 
     Raises:
-        OutputError: There is one, or nobody could say; the message tells what to do.
+        OutputHeldError: There is one; the message tells how to stop it.
+        OutputError: Nobody could say.
     """
     note = noted_job(output)
     if note is None:
@@ -87,7 +88,7 @@ def check_over(output: str, ask: Callable[[Mapping[str, Any]], str] | None = Non
             f"({one_line(error)}); if it is over, remove {folder}/state/{REMOTE}"
         ) from error
     if state not in _OVER:
-        raise OutputError(
+        raise OutputHeldError(
             f"output.path: {output} is being written by {describe(note)} ({state}); wait for it, or stop it: "
             f"gcloud dataflow jobs cancel {note['job']} --region={note['region']} --project={note['project']}"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines import remote_job, runner
-from pipelines.errors import JobFailedError, OutputError
+from pipelines.errors import JobFailedError, OutputError, OutputHeldError
 from pipelines.output_folder import claim_output, clear_failed
 from pipelines.remote_job import check_over, noted, noted_job
 from pipelines.runner import options_of, run_pipeline
@@ -98,7 +98,7 @@ def left(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def test_a_second_run_is_told_of_the_job(left: pathlib.Path) -> None:
     """Which one, how to stop it; and nothing of it is cleared away."""
-    with pytest.raises(OutputError) as caught:
+    with pytest.raises(OutputHeldError) as caught:
         check_over(str(left), lambda _: "JOB_STATE_RUNNING")
 
     assert str(caught.value) == (
