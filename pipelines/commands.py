@@ -11,7 +11,7 @@ import fsspec
 
 from pipelines.batch_watch import batches_under_way, watching
 from pipelines.console import ProgressLine, print_summary, say
-from pipelines.dataflow import check_dataflow, is_dry_run, settle_dataflow
+from pipelines.dataflow import check_dataflow, is_dry_run, is_template, settle_dataflow
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
@@ -61,6 +61,9 @@ def run_job(
         planned = stored_plan(plan.state, str(plan.ending.manifest["job_digest"]))
         plan = replace(plan, ending=replace(plan.ending, plan=planned))
         _run(plan, options, console, lock)
+    if is_template(options):
+        say(console, "the job is written down, and its launcher submits it; nothing was annotated yet")
+        return DONE
     return _show(job, output, console)
 
 

@@ -48,12 +48,18 @@ def is_dry_run(options: PipelineOptions) -> bool:
     return str(options.view_as(TestOptions).dry_run).lower() not in ("", "0", "false", "no")
 
 
+def is_template(options: PipelineOptions) -> bool:
+    """Whether the job is only to be written down, for another to submit it; flex templates' launchers do."""
+    return options.view_as(GoogleCloudOptions).template_location is not None
+
+
 def check_dataflow(options: PipelineOptions, job: Job) -> None:
     """Raise `ValueError` where the job could not run on Dataflow, with all reasons and what to do."""
     faults = [
         *_faults_of_this_machine(),
         *_faults_of_job(job, dry_run=is_dry_run(options)),
         *_faults_of_options(options),
+        *_faults_of_template(options, job),
     ]
     if faults:
         raise ValueError("\n".join(f"DataflowRunner: {fault}" for fault in faults))
@@ -96,15 +102,24 @@ def _faults_of_options(options: PipelineOptions) -> Iterable[str]:
             "nothing brings Tekizai to the workers: give --sdk_container_image=IMAGE, made from "
             f"docker/worker.Dockerfile, or --extra_package=WHEEL; see {_GUIDE}"
         )
-    if cloud.template_location is not None:
-        yield (
-            "--template_location: which parts of the input there are is part of the job, so a template would "
-            f"always read the same; use a flex template ({_GUIDE}), or --dry_run with --dataflow_job_file"
-        )
     if is_dry_run(options) and not (cloud.temp_location or "").startswith("gs://"):
         yield "--temp_location: give a gs:// URL; without one Beam would make a bucket"
     if options.view_as(StandardOptions).streaming:
         yield "--streaming: Tekizai's jobs are batch jobs; leave it out"
+
+
+def _faults_of_template(options: PipelineOptions, job: Job) -> Iterable[str]:
+    if not is_template(options):
+        return
+    if is_dry_run(options):
+        yield "--template_location: --dry_run writes to --dataflow_job_file; give one of the two"
+    gate = job.routing.gate
+    if gate.target is not None or job.calibration.artefact is not None:
+        what = "routing.gate.target" if gate.target is not None else "calibration.artefact"
+        yield (
+            f"{what}: it needs answers before the job is made, and with --template_location, or in a flex "
+            "template, no job is waited for: submit it directly, or give routing.gate.min_confidence alone"
+        )
 
 
 def settle_dataflow(options: PipelineOptions, job: Job, models: Iterable[str]) -> list[str]:
@@ -119,7 +134,12 @@ def settle_dataflow(options: PipelineOptions, job: Job, models: Iterable[str]) -
     options.view_as(SetupOptions).save_main_session = False
     used = {name: job.models[name] for name in models}
     local = {name: model for name, model in used.items() if isinstance(model, LlamaCppModel)}
-    lines = [_settle_name(options, job), _settle_processes(options, local), _settle_memory(options, local)]
+    lines = [
+        _settle_name(options, job),
+        _settle_processes(options, local),
+        _settle_memory(options, local),
+        _unbounded(options),
+    ]
     lines += [
         f"models.{name}: workers read {model.api_key_env or 'the key'} from their own environment ({_GUIDE})"
         for name, model in used.items()
@@ -140,6 +160,13 @@ def _settle_name(options: PipelineOptions, job: Job) -> str | None:
     name = re.sub(r"[^a-z0-9]+", "-", job.name.lower()).strip("-")
     cloud.job_name = f"tekizai-{name}"[: _JOB_NAME - _DIGEST - 1].rstrip("-") + f"-{digest}"
     return f"job name {cloud.job_name}: while it runs, Dataflow refuses another one on this output"
+
+
+def _unbounded(options: PipelineOptions) -> str | None:
+    workers = options.view_as(WorkerOptions)
+    if workers.max_num_workers or workers.autoscaling_algorithm == "NONE":
+        return None
+    return "no --max_num_workers: Dataflow may rent as many as 2,000 machines"
 
 
 def _settle_processes(options: PipelineOptions, local: dict[str, LlamaCppModel]) -> str | None:

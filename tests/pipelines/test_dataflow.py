@@ -98,6 +98,7 @@ def test_a_job_is_translated_and_nothing_else(
     assert said.splitlines() == [
         f"job name {name}: while it runs, Dataflow refuses another one on this output",
         "min_ram=5GiB for each machine: models of 0.00 GiB, 4 processes",
+        "no --max_num_workers: Dataflow may rent as many as 2,000 machines",
         f"{name}: {len(request.steps)} steps, {size:,} bytes",
         "machines: n2-standard-4, at least 5 GiB",
         f"image: {IMAGE}",
@@ -250,7 +251,7 @@ def test_what_workers_cannot_see_is_refused(ready: World) -> None:
         (("--sdk_container_image=image", "--dry_run"), "--temp_location: give a gs:// URL"),
         (
             (TEMP, "--sdk_container_image=image", "--dry_run", "--template_location=gs://bucket/template"),
-            "--template_location: which parts of the input there are is part of the job",
+            "--template_location: --dry_run writes to --dataflow_job_file",
         ),
         ((TEMP, "--sdk_container_image=image", "--dry_run", "--streaming"), "--streaming: "),
     ],
@@ -260,6 +261,57 @@ def test_options_that_cannot_work_are_refused(ready: World, options: tuple[str, 
     (line,) = refusal(ready.job(), *GIVEN, *options)
 
     assert line.startswith(f"DataflowRunner: {fault}")
+
+
+def test_a_template_waits_for_no_pilot(ready: World) -> None:
+    """Its launcher submits what the driver wrote down, after the driver has ended."""
+    gate = {
+        "default": "small",
+        "escalate_to": "large",
+        "gate": {"target": 0.9, "delta": 0.1, "oracle": "llm"},
+    }
+    options = (*GIVEN, TEMP, "--sdk_container_image=image", "--template_location=gs://bucket/job")
+
+    ready.changes["input"] = {"path": "gs://bucket/in.jsonl", "text": "text", "id": "id"}
+    (target,) = refusal(ready.job(routing=gate), *options)
+    (artefact,) = refusal(ready.job(calibration={"artefact": "gs://bucket/calibration"}), *options)
+
+    assert target.startswith("DataflowRunner: routing.gate.target: it needs answers before the job is made")
+    assert artefact.startswith("DataflowRunner: calibration.artefact: it needs answers before the job is")
+    check_dataflow(options_of(options), ready.job())
+
+
+def test_a_template_is_written_by_beam(
+    ready: World, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With everything in folders of this machine, in the place of a bucket; no summary is waited for."""
+    monkeypatch.setattr("pipelines.commands.check_dataflow", lambda *_: None)
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    monkeypatch.setattr(
+        "apache_beam.options.pipeline_options.GoogleCloudOptions._handle_temp_and_staging_locations",
+        lambda *_: [],
+    )
+    ready.changes["output"] = {"path": str(ready.output), "format": "jsonl"}
+    options = (
+        *GIVEN,
+        f"--temp_location={staging}",
+        f"--staging_location={staging}",
+        f"--sdk_container_image={IMAGE}",
+        f"--template_location={tmp_path / 'job'}",
+        "--no_auth",
+    )
+
+    said = said_by(ready.job(), *options)
+
+    assert said.splitlines()[-1] == (
+        "the job is written down, and its launcher submits it; nothing was annotated yet"
+    )
+    job = json.loads((tmp_path / "job").read_text())
+    assert job["environment"]["workerPools"][0]["sdkHarnessContainerImages"][0]["containerImage"] == IMAGE
+    assert (staging / "pipeline.pb").exists()
+    assert (ready.output / "state" / "manifest.json").exists()
+    assert not (ready.output / "state" / "lock.json").exists()
 
 
 def test_a_dry_run_is_dataflows(ready: World) -> None:
@@ -285,11 +337,12 @@ def test_what_the_options_say_stands(ready: World) -> None:
     """Hints, name and processes; FlexRS takes no hints."""
     job = ready.job()
     given = (
+        "--max_num_workers=3",
         "--resource_hints=min_ram=9GB",
         "--job_name=mine",
         "--experiments=no_use_multiple_sdk_containers",
     )
-    flex = options_of([*GIVEN, "--flexrs_goal=COST_OPTIMIZED"])
+    flex = options_of([*GIVEN, "--flexrs_goal=COST_OPTIMIZED", "--autoscaling_algorithm=NONE"])
 
     assert settle_dataflow(options_of([*GIVEN, *given]), job, ["small"]) == []
     assert len(settle_dataflow(flex, job, ["small"])) == 1

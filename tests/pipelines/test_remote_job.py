@@ -54,9 +54,15 @@ def run(folder: pathlib.Path, submitted: Submitted, monkeypatch: pytest.MonkeyPa
     return seen[0] if seen else None
 
 
-def test_a_job_is_noted_until_it_is_over(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all that it takes to ask about it, and to stop it."""
-    note = run(tmp_path, Submitted("DONE"), monkeypatch)
+def test_a_job_is_noted_until_it_is_over(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With all that it takes to ask about it, and to stop it; its page is told as Airflow looks for it."""
+    with caplog.at_level("INFO", "pipelines"):
+        note = run(tmp_path, Submitted("DONE"), monkeypatch)
+
+    page = "https://console.cloud.google.com/dataflow/jobs/us-central1/2026-11-26_1?project=mine"
+    assert caplog.messages == [f"Created job with id: [2026-11-26_1] ({page})"]
 
     assert note is not None
     assert note.pop("since")[:2] == "20"
