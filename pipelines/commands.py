@@ -11,7 +11,7 @@ import fsspec
 
 from pipelines.batch_watch import batches_under_way, watching
 from pipelines.console import ProgressLine, print_summary, say
-from pipelines.dataflow import check_dataflow, is_dry_run, is_template, settle_dataflow
+from pipelines.dataflow import budget_sharers, check_dataflow, is_dry_run, is_template, settle_dataflow
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
@@ -132,8 +132,11 @@ def _options(
 def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Console) -> Plan:
     """The plan for as many workers as the options give."""
     local, workers = is_local(options), local_workers(options)
+    if is_dataflow(options):
+        for line in settle_dataflow(options, job, used_models(job)):
+            say(console, line)
     if job.budget is not None and not local:
-        workers = sharers(options, job)
+        workers = (budget_sharers if is_dataflow(options) else sharers)(options, job)
         say(
             console,
             f"budget: {workers} workers get an equal part of it each (docs/budget.md says what that means)",
@@ -141,11 +144,7 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
     if sorts_tasks(job):
         named = ", ".join(task.name for task in job.tasks)
         say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
-    plan = prepare(job, workers=workers, limit=limit, local=local)
-    if is_dataflow(options):
-        for line in settle_dataflow(options, job, plan.handlers):
-            say(console, line)
-    return plan
+    return prepare(job, workers=workers, limit=limit, local=local)
 
 
 def _claim(plan: Plan, *, fresh: bool) -> Claim:

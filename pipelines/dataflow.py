@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipelines.parallelism import PROCESS_BYTES
+from pipelines.runner import sharers
 from router.job import LlamaCppModel, OpenAIModel
 from transforms.files import is_local as is_local_path
 from transforms.llama_adapter import ModelFileError
@@ -185,12 +186,29 @@ def _settle_processes(options: PipelineOptions, local: dict[str, LlamaCppModel])
     )
 
 
-def processes_of(options: PipelineOptions) -> int:
-    """Worker processes on each machine, as far as the options tell."""
+def processes_of(options: PipelineOptions) -> int | None:
+    """Worker processes on each machine; None where the options do not tell."""
     if ONE_PROCESS in (options.view_as(DebugOptions).experiments or []):
         return 1
     found = _VCPUS.search(options.view_as(WorkerOptions).machine_type or "")
-    return int(found[1]) if found else 1
+    return int(found[1]) if found else None
+
+
+def budget_sharers(options: PipelineOptions, job: Job) -> int:
+    """How many worker processes may share a budget on Dataflow.
+
+    Raises `ValueError` where nothing bounds their number.
+    """
+    machines = sharers(options, job)
+    if job.budget is not None and job.budget.workers is not None:
+        return machines
+    processes = processes_of(options)
+    if processes is None:
+        raise ValueError(
+            "budget.max_usd: on Dataflow each vCPU has a worker process of its own, which gets a part, and "
+            "nothing says how many there are: give --machine_type=n2-standard-4, say, or budget.workers"
+        )
+    return machines * processes
 
 
 def _settle_memory(options: PipelineOptions, local: dict[str, LlamaCppModel]) -> str | None:
@@ -202,7 +220,7 @@ def _settle_memory(options: PipelineOptions, local: dict[str, LlamaCppModel]) ->
     standard: Any = options.view_as(StandardOptions)
     if not local or standard.resource_hints or options.view_as(GoogleCloudOptions).flexrs_goal:
         return None  # FlexRS takes no hints
-    processes = processes_of(options)
+    processes = processes_of(options) or 1
     try:
         # Their files are mapped: the processes of a machine share them.
         files = sum(fetch_model(name, model).stat().st_size for name, model in local.items())

@@ -16,7 +16,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from rich.console import Console
 
 from pipelines.commands import calibrate_job, plan_job, run_job
-from pipelines.dataflow import check_dataflow, processes_of, settle_dataflow
+from pipelines.dataflow import budget_sharers, check_dataflow, processes_of, settle_dataflow
 from pipelines.errors import DONE
 from pipelines.runner import is_dataflow, options_of
 
@@ -368,17 +368,30 @@ def test_runs_on_one_output_have_one_name(ready: World) -> None:
 @pytest.mark.parametrize(
     ("options", "processes"),
     [
-        ((), 1),
+        ((), None),
         (("--machine_type=n2-standard-8",), 8),
         (("--machine_type=n2d-highmem-16",), 16),
         (("--machine_type=c4-standard-4-lssd",), 4),
-        (("--machine_type=e2-micro",), 1),
+        (("--machine_type=e2-micro",), None),
         (("--machine_type=n2-standard-8", "--experiments=no_use_multiple_sdk_containers"), 1),
     ],
 )
-def test_processes_on_a_machine(options: tuple[str, ...], processes: int) -> None:
+def test_processes_on_a_machine(options: tuple[str, ...], processes: int | None) -> None:
     """As many as vCPUs, which the name of the machine tells."""
     assert processes_of(options_of([*GIVEN, *options])) == processes
+
+
+def test_a_budget_is_divided_among_all_processes(ready: World) -> None:
+    """Those of each machine too; where nobody knows how many they are, the job is refused."""
+    job = ready.job(budget={"max_usd": 5})
+    counted = ready.job(budget={"max_usd": 5, "workers": 12})
+    ten = (*GIVEN, "--max_num_workers=10")
+
+    assert budget_sharers(options_of([*ten, "--machine_type=n2-standard-4"]), job) == 40
+    assert budget_sharers(options_of([*ten, "--experiments=no_use_multiple_sdk_containers"]), job) == 10
+    assert budget_sharers(options_of(ten), counted) == 12
+    with pytest.raises(ValueError, match="give --machine_type=n2-standard-4, say, or budget"):
+        budget_sharers(options_of(ten), job)
 
 
 @pytest.mark.parametrize(
