@@ -157,9 +157,12 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("airflow") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = str(folder / "bin" / "python")
-    done = subprocess.run([python, "-m", "pip", "install", "-q", *AIRFLOW], capture_output=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"Airflow cannot be installed here: {done.stderr.decode()[-300:]}")
+    # Pip alone looks for versions that fit together for a quarter of an hour.
+    steps = (["pip", "install", "-q", "uv"], ["uv", "pip", "install", "-q", "--python", python, *AIRFLOW])
+    for step in steps:
+        done = subprocess.run([python, "-m", *step], capture_output=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"Airflow cannot be installed here: {done.stderr.decode()[-300:]}")
     return python
 
 
