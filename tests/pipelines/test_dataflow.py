@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
+import contextlib
 import io
 import json
 import re
 import socket
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -192,6 +196,44 @@ def test_the_packages(ready: World, requests: list[Request], tmp_path: pathlib.P
     assert re.search(r"/beam_python3\.\d+_sdk:2\.77\.0$", image)
 
 
+def pickled(request: Request) -> bytes:
+    """Everything that travels pickled: Beam packs it, so that it cannot be searched as it is."""
+    found = []
+    for step in request.pipeline.components.transforms.values():
+        for packed in re.findall(rb"[A-Za-z0-9+/=]{80,}", step.spec.payload):
+            with contextlib.suppress(ValueError, OSError, zlib.error):
+                data = base64.b64decode(packed)
+                found.append(bz2.decompress(data) if data.startswith(b"BZh") else zlib.decompress(data))
+    assert sum(map(len, found)) > 10_000
+    return b"".join(found)
+
+
+def test_what_travels(ready: World, requests: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this machine's disk what the job file names and nothing else; of a key its name and nothing else."""
+    monkeypatch.setenv("THE_KEY", "sk-do-not-send-me")
+    hosted = {
+        "engine": "openai",
+        "model": "m",
+        "base_url": "https://llm.example/v1",
+        "api_key_env": "THE_KEY",
+        "price": {"input_usd_per_million_tokens": "1", "output_usd_per_million_tokens": "2"},
+    }
+    small = ready.job().models["small"].model_dump(mode="json", exclude_none=True)
+    job = ready.job(
+        models={"small": small, "big": hosted}, routing={"default": "small", "escalate_to": "big"}
+    )
+
+    said_by(job, *DRY)
+
+    (request,) = requests
+    travels = pickled(request)
+    folder = re.escape(str(ready.folder).encode())
+    assert set(re.findall(folder + rb"/([\w./-]+)", travels)) == {b"in.jsonl", b"small.gguf"}
+    assert b"THE_KEY" in travels
+    assert b"do-not-send-me" not in travels + request.pipeline.SerializeToString()
+    assert "do-not-send-me" not in json.dumps(request.job)
+
+
 def test_what_is_translated_does_the_job(ready: World, requests: list[Request]) -> None:
     """The pipeline of the request itself, run here: each record gets its label."""
     memory = fsspec.filesystem("memory")
@@ -347,6 +389,20 @@ def test_what_the_options_say_stands(ready: World) -> None:
     assert settle_dataflow(options_of([*GIVEN, *given]), job, ["small"]) == []
     assert len(settle_dataflow(flex, job, ["small"])) == 1
     assert flex.get_all_options()["resource_hints"] == []
+
+
+def test_memory_of_a_model_that_only_workers_have(ready: World) -> None:
+    """Its size is not known here, so the hint is left to a person."""
+    small = ready.job().models["small"].model_dump(mode="json", exclude_none=True)
+    job = ready.job(
+        models={"small": {**small, "source": "/models/baked.gguf", "sha256": "ab" * 32}, "large": small}
+    )
+    options = options_of([*GIVEN, "--max_num_workers=3"])
+
+    assert settle_dataflow(options, job, ["small"])[1:] == [
+        "min_ram is left open, because a model's file is not here: --resource_hints=min_ram=… says it"
+    ]
+    assert options.get_all_options()["resource_hints"] == []
 
 
 def test_runs_on_one_output_have_one_name(ready: World) -> None:
