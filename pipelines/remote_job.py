@@ -43,6 +43,8 @@ def noted(state: str, options: PipelineOptions, result: Any) -> Iterator[None]: 
         "name": cloud.job_name,
         "project": cloud.project,
         "region": cloud.region,
+        "endpoint": cloud.dataflow_endpoint,
+        "no_auth": cloud.no_auth,
         "since": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
     }
     filesystem.makedirs(folder, exist_ok=True)
@@ -114,6 +116,11 @@ _OVER = frozenset(
 def _ask_dataflow(note: Mapping[str, Any]) -> str:
     from apache_beam.runners.dataflow.internal import apiclient  # noqa: PLC0415 - an extra, and slow to load
 
-    options = PipelineOptions(project=note["project"], region=note["region"])
+    options = PipelineOptions(
+        project=note["project"],
+        region=note["region"],
+        dataflow_endpoint=note["endpoint"],
+        no_auth=note["no_auth"],
+    )
     job = apiclient.DataflowApplicationClient(options, "").get_job(note["job"])
     return str(job.current_state.name)

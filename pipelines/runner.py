@@ -24,7 +24,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineState, create_runner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
@@ -144,9 +144,11 @@ def run_pipeline(
     try:
         result = pipeline.run()
         with contextlib.nullcontext() if began is None else began(result):
-            result.wait_until_finish()
+            state = result.wait_until_finish()
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
+    if state in (PipelineState.FAILED, PipelineState.CANCELLED):
+        raise JobFailedError(f"the runner says that the job is {state}")
     return result
 
 

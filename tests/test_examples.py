@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from router.job_loading import JobError, load_job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[1]
 SCHEDULED = REPOSITORY / "examples" / "scheduled"
@@ -145,7 +148,7 @@ def executable(path: Path, script: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> str:
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Python with Airflow: what TEKIZAI_AIRFLOW names, or a new one where it says `install`."""
     named = os.environ.get("TEKIZAI_AIRFLOW")
     if named is None:
@@ -153,7 +156,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> str:
             "Airflow wants an environment of its own: TEKIZAI_AIRFLOW=PYTHON names one, =install makes one"
         )
     if named != "install":
-        return named
+        yield named
+        return
     folder = tmp_path_factory.mktemp("airflow") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = str(folder / "bin" / "python")
@@ -163,7 +167,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> str:
         done = subprocess.run([python, "-m", *step], capture_output=True, check=False)
         if done.returncode != 0:
             pytest.skip(f"Airflow cannot be installed here: {done.stderr.decode()[-300:]}")
-    return python
+    yield python
+    shutil.rmtree(folder)
 
 
 @pytest.mark.timeout(900)

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability import common_urns, python_urns
-from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.portability import common_urns
 from rich.console import Console
 
 from pipelines.commands import calibrate_job, plan_job, run_job
 from pipelines.dataflow import budget_sharers, check_dataflow, processes_of, settle_dataflow
 from pipelines.errors import DONE
 from pipelines.runner import is_dataflow, options_of
+from tests.fake_dataflow import run_here
 
 if TYPE_CHECKING:
     import pathlib
@@ -240,11 +239,8 @@ def test_what_is_translated_does_the_job(ready: World, requests: list[Request]) 
     ready.changes["output"] = {"path": "memory://bucket/reviews", "format": "jsonl"}
     said_by(ready.job(), *DRY)
     (request,) = requests
-    for one in request.pipeline.components.environments.values():
-        one.urn, one.payload = python_urns.EMBEDDED_PYTHON, b""
-        del one.dependencies[:]
 
-    fn_runner.FnApiRunner().run_via_runner_api(request.pipeline, PipelineOptions([]))
+    run_here(request.pipeline)
 
     paths = memory.glob("/bucket/reviews/annotations-*.jsonl")
     rows = [json.loads(line) for path in paths for line in memory.cat_file(path).splitlines()]

@@ -71,6 +71,8 @@ def test_a_job_is_noted_until_it_is_over(
         "name": "tekizai-test-1",
         "project": "mine",
         "region": "us-central1",
+        "endpoint": "https://dataflow.googleapis.com",
+        "no_auth": False,
     }
     assert noted_job(str(tmp_path)) is None
 
