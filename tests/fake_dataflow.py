@@ -33,6 +33,8 @@ class FakeDataflow:
         self.state = state
         self.jobs: list[dict[str, Any]] = []
         """What was submitted."""
+        self.ends: dict[str, str] = {}
+        """States of jobs that were run, by id."""
         service = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -66,18 +68,19 @@ class FakeDataflow:
     def create(self, job: dict[str, Any]) -> dict[str, Any]:
         """Take a job."""
         self.jobs.append(job)
+        name = f"id-{len(self.jobs)}"
         if self.state is None:
             staged = pathlib.Path(job["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"])
             try:
                 run_here(beam_runner_api_pb2.Pipeline.FromString(staged.read_bytes()))
-                self.state = "JOB_STATE_DONE"
+                self.ends[name] = "JOB_STATE_DONE"
             except Exception:  # noqa: BLE001 - as a service that outlives its jobs
-                self.state = "JOB_STATE_FAILED"
-        return {**self.show(f"id-{len(self.jobs)}"), "clientRequestId": job["clientRequestId"]}
+                self.ends[name] = "JOB_STATE_FAILED"
+        return {**self.show(name), "clientRequestId": job["clientRequestId"]}
 
     def show(self, job: str) -> dict[str, Any]:
         """What is known of a job."""
-        return {"id": job, "currentState": self.state}
+        return {"id": job, "currentState": self.state or self.ends[job]}
 
     def close(self) -> None:
         """Stop serving."""

@@ -13,6 +13,7 @@ from rich.console import Console
 from pipelines.commands import run_job
 from pipelines.errors import DONE, JobFailedError, OutputHeldError
 from tests.fake_dataflow import FakeDataflow
+from tests.pipelines.gate_rows import rows, target_job
 
 if TYPE_CHECKING:
     import pathlib
@@ -100,6 +101,23 @@ def test_a_job_is_submitted_and_done(
     assert left() == {"manifest.json"}
     summary = json.loads(fsspec.filesystem("memory").cat_file("/bucket/reviews/summary.json"))
     assert {name: count for name, count in summary["status"].items() if count} == {"kept": 1, "escalated": 1}
+
+
+def test_a_gate_is_certified_by_jobs_of_the_service(
+    ready: World, service: FakeDataflow, tmp_path: pathlib.Path
+) -> None:
+    """Each step of the pilot is one, and the driver reads from the output what they found."""
+    ready.write_lines(rows(400))
+
+    code, said = submit(ready.job(**target_job()), service, tmp_path / "staging")
+
+    assert code == DONE
+    assert "gate: certified for 90 % agreement with llm" in said
+    assert len(service.jobs) > 2
+    assert set(service.ends.values()) == {"JOB_STATE_DONE"}
+    summary = json.loads(fsspec.filesystem("memory").cat_file("/bucket/reviews/summary.json"))
+    assert summary["gate"]["certified"] is True
+    assert summary["records"]["annotated"] == 400
 
 
 def test_a_job_that_fails(ready: World, service: FakeDataflow, tmp_path: pathlib.Path) -> None:
