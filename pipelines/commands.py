@@ -49,7 +49,11 @@ def run_job(
     options = _options(beam_options, job, limit, console, may_be_dry=True)
     plan = _prepared(job, options, limit, console)
     if is_dry_run(options):
-        return _show_request(plan, options, console)
+        # Google's clients take a second to load.
+        from pipelines.dataflow_request import show_request  # noqa: PLC0415 - see above
+
+        show_request(plan, options, lambda line: say(console, line))
+        return DONE
     output = plan.ending.output
     with output_lock(output) as lock:
         claim = _claim(plan, fresh=fresh)
@@ -65,25 +69,6 @@ def run_job(
         say(console, "the job is written down, and its launcher submits it; nothing was annotated yet")
         return DONE
     return _show(job, output, console)
-
-
-def _show_request(plan: Plan, options: PipelineOptions, console: Console) -> int:
-    """Translate the job for Dataflow, and leave everything as it is."""
-    # Google's clients take a second to load.
-    from pipelines.dataflow_request import describe_request, translate, write_request  # noqa: PLC0415
-
-    if plan.policy is None:
-        raise ValueError(
-            "--dry_run: the main pipeline follows from what the gate's pilot finds; give "
-            "routing.gate.min_confidence to see one"
-        )
-    request = translate(plan, options)
-    for line in describe_request(request):
-        say(console, line)
-    for path in write_request(request, options):
-        say(console, f"written: {path}")
-    say(console, "nothing was submitted, and nothing written to the output (--dry_run)")
-    return DONE
 
 
 def plan_job(

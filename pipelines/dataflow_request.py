@@ -18,6 +18,8 @@ from google.protobuf import json_format
 from pipelines.annotate import build_pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.annotate import Plan
@@ -85,6 +87,24 @@ class _OfflineClient(apiclient.DataflowApplicationClient):
 
     def _gcs_file_copy(self, from_path: str, to_path: str, *_: object) -> None:
         self.staged[to_path.rpartition("/")[2]] = pathlib.Path(from_path).stat().st_size
+
+
+def show_request(plan: Plan, options: PipelineOptions, tell: Callable[[str], None]) -> None:
+    """Translate the job, tell what would be sent, and write it where the options say; change nothing else.
+
+    Raises `ValueError` where the job's gate is not settled.
+    """
+    if plan.policy is None:
+        raise ValueError(
+            "--dry_run: the main pipeline follows from what the gate's pilot finds; give "
+            "routing.gate.min_confidence to see one"
+        )
+    request = translate(plan, options)
+    for line in describe_request(request):
+        tell(line)
+    for path in write_request(request, options):
+        tell(f"written: {path}")
+    tell("nothing was submitted, and nothing written to the output (--dry_run)")
 
 
 def translate(plan: Plan, options: PipelineOptions) -> Request:
