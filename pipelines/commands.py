@@ -11,12 +11,14 @@ import fsspec
 
 from pipelines.batch_watch import batches_under_way, watching
 from pipelines.console import ProgressLine, print_summary, say
+from pipelines.dataflow import budget_sharers, check_dataflow, is_dry_run, is_template, settle_dataflow
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
 from pipelines.parallelism import settle_workers
 from pipelines.prepare import prepare, start
-from pipelines.runner import is_local, local_workers, options_of, run_plan, sharers
+from pipelines.remote_job import check_over, describe, noted_job
+from pipelines.runner import is_dataflow, is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
 from pipelines.stored_plan import stored_plan
 from router.rules import sorts_tasks
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipelines.annotate import Plan
+    from pipelines.output_folder import Claim
     from pipelines.output_lock import OutputLock
     from router.job import Job
 
@@ -43,11 +46,17 @@ def run_job(
     What an earlier run of the job has answered is taken over. Raises `JobFailedError` where the job began and
     could not end, and what `prepare` and `claim_output` raise before it begins.
     """
-    options = _options(beam_options, job, limit, console)
+    options = _options(beam_options, job, limit, console, may_be_dry=True)
     plan = _prepared(job, options, limit, console)
+    if is_dry_run(options):
+        # Google's clients take a second to load.
+        from pipelines.dataflow_request import show_request  # noqa: PLC0415 - see above
+
+        show_request(plan, options, lambda line: say(console, line))
+        return DONE
     output = plan.ending.output
     with output_lock(output) as lock:
-        claim = claim_output(output, plan.ending.manifest, fresh=fresh)
+        claim = _claim(plan, fresh=fresh)
         if claim.done:
             say(console, f"{output} is finished already; nothing to do (--fresh starts over)")
             return DONE
@@ -56,6 +65,9 @@ def run_job(
         planned = stored_plan(plan.state, str(plan.ending.manifest["job_digest"]))
         plan = replace(plan, ending=replace(plan.ending, plan=planned))
         _run(plan, options, console, lock)
+    if is_template(options):
+        say(console, "the job is written down, and its launcher submits it; nothing was annotated yet")
+        return DONE
     return _show(job, output, console)
 
 
@@ -72,7 +84,7 @@ def plan_job(
     options = _options(beam_options, job, limit, console)
     plan = _prepared(job, options, limit, console)
     with output_lock(plan.ending.output) as lock:
-        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=False)
+        claim = _claim(plan, fresh=False)
         if claim.done:
             return None
         for line in claim.lines:
@@ -87,9 +99,15 @@ def plan_job(
     return found[0]
 
 
-def _options(arguments: Sequence[str], job: Job, limit: int | None, console: Console) -> PipelineOptions:
+def _options(
+    arguments: Sequence[str], job: Job, limit: int | None, console: Console, *, may_be_dry: bool = False
+) -> PipelineOptions:
     """Beam's options, with as many workers as fit the machine where they do not say."""
     options = options_of(arguments)
+    if is_dry_run(options) and not (may_be_dry and is_dataflow(options)):
+        raise ValueError("--dry_run: it is for `tekizai run` with --runner=DataflowRunner; leave it out")
+    if is_dataflow(options):
+        check_dataflow(options, job)
     said = settle_workers(options, arguments, job, limit)
     if said is not None:
         say(console, said)
@@ -99,8 +117,11 @@ def _options(arguments: Sequence[str], job: Job, limit: int | None, console: Con
 def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Console) -> Plan:
     """The plan for as many workers as the options give."""
     local, workers = is_local(options), local_workers(options)
+    if is_dataflow(options):
+        for line in settle_dataflow(options, job, job.used_models):
+            say(console, line)
     if job.budget is not None and not local:
-        workers = sharers(options, job)
+        workers = (budget_sharers if is_dataflow(options) else sharers)(options, job)
         say(
             console,
             f"budget: {workers} workers get an equal part of it each (docs/budget.md says what that means)",
@@ -109,6 +130,12 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
         named = ", ".join(task.name for task in job.tasks)
         say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
     return prepare(job, workers=workers, limit=limit, local=local)
+
+
+def _claim(plan: Plan, *, fresh: bool) -> Claim:
+    """What is in the output, unless a job on another machine is writing it. Raises `OutputError`."""
+    check_over(plan.ending.output)
+    return claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
 
 
 def plan_offline(job: Job, rates: str | None, *, limit: int | None, console: Console) -> dict[str, Any]:
@@ -196,7 +223,7 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
     options = _options(beam_options, job, None, console)
     plan = _prepared(job, options, None, console)
     with output_lock(plan.ending.output) as lock:
-        claim = claim_output(plan.ending.output, plan.ending.manifest, fresh=fresh)
+        claim = _claim(plan, fresh=fresh)
         for line in claim.lines:
             say(console, line)
         _guarded(plan, lambda: calibrated_plan(plan, options, lambda line: say(console, line)), console, lock)
@@ -205,6 +232,9 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
 
 def _kept(output: str) -> str:
     """What is left of a run that ended early, as the end of a line."""
+    note = noted_job(output)
+    if note is not None:
+        return f". {describe(note)} goes on without this process, and the same command finds its output"
     if not clear_failed(output):
         return ""
     on = batches_under_way(output)

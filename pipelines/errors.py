@@ -22,12 +22,16 @@ class JobFailedError(RuntimeError):
     """The job began but could not end; the message is the cause in one line."""
 
 
+class OutputHeldError(JobFailedError):
+    """Another run writes to the output: no mistake in the command, which may do its work later."""
+
+
 @contextlib.contextmanager
 def writing_to(output: str) -> Iterator[None]:
     """Turn whatever goes wrong with an output folder into an `OutputError`."""
     try:
         yield
-    except OutputError:
+    except (OutputError, OutputHeldError):
         raise
     # Every filesystem has exception types of its own, and here all of them mean the same to the user.
     except Exception as error:

@@ -2,7 +2,7 @@
 
 On a disk the operating system holds the lock, and lets go of it when the process dies, however it dies. An
 object store knows no locks: there a small object is renewed every few seconds, and one that has not been
-renewed for a while is a dead run's.
+renewed for a while is a dead run's. Because clocks differ, it is watched for a while before it is taken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import fsspec
 
-from pipelines.errors import OutputError, writing_to
+from pipelines.errors import OutputHeldError, writing_to
 from transforms.journal_files import can_append
 
 try:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 RENEW_SECONDS = 20.0
 DEAD_SECONDS = 120.0
+WATCH_SECONDS = 30.0
+"""Longer than a renewal takes to show."""
 _NAME = "state/lock.json"
 
 
@@ -47,7 +49,10 @@ class OutputLock(Protocol):
 
 @contextlib.contextmanager
 def output_lock(output: str) -> Iterator[OutputLock]:
-    """Hold the output folder. Raises `OutputError` where another run holds it, or it cannot be written."""
+    """Hold the output folder.
+
+    Raises `OutputHeldError` where another run holds it, `OutputError` where it cannot be written.
+    """
     with writing_to(output):
         filesystem, folder = fsspec.core.url_to_fs(output)
         lock: OutputLock
@@ -78,11 +83,13 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _refusal(output: str, holder: Mapping[str, Any]) -> OutputError:
+def _refusal(output: str, holder: Mapping[str, Any], seconds: float | None = None) -> OutputHeldError:
+    """What the second run is told; `seconds` is how long the hold of a holder that died would go on."""
     who = f"process {holder.get('pid', '?')} of {holder.get('user', '?')} on {holder.get('host', '?')}"
-    return OutputError(
+    dead = "" if seconds is None else f" (if it was killed, its hold ends in {seconds:.0f} s)"
+    return OutputHeldError(
         f"output.path: {output} is being written by another run ({who}, since {holder.get('since', '?')}); "
-        "wait for it or stop it, or give another output.path"
+        f"wait for it or stop it{dead}, or give another output.path"
     )
 
 
@@ -140,13 +147,24 @@ class _ObjectLock:
             found = self._read()
             if found is None:
                 continue
-            if time.time() - float(found.get("renewed", 0)) < DEAD_SECONDS:
-                raise _refusal(output, found)
-            # Whoever removes it first may create it next; both try.
-            with contextlib.suppress(FileNotFoundError):
-                filesystem.rm_file(path)
+            age = time.time() - float(found.get("renewed", 0))
+            if age < DEAD_SECONDS or self._lives(found):
+                raise _refusal(output, found, max(0.0, DEAD_SECONDS - age))
+            self._take(found)
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
+
+    def _lives(self, found: Mapping[str, Any]) -> bool:
+        """Whether the lock changes while one looks: then its holder's clock is only wrong."""
+        time.sleep(WATCH_SECONDS)
+        return self._read() != found
+
+    def _take(self, found: Mapping[str, Any]) -> None:
+        """Remove a dead run's lock; whoever does so may create the next one."""
+        if self._read() != found:
+            return  # another run did it
+        with contextlib.suppress(FileNotFoundError):
+            self._filesystem.rm_file(self._path)
 
     def _data(self) -> bytes:
         return json.dumps({**self._holder, "renewed": time.time()}).encode()
@@ -161,6 +179,9 @@ class _ObjectLock:
             if self._read() is not None:
                 return False
             self._filesystem.pipe_file(self._path, self._data())
+        return self._is_own()
+
+    def _is_own(self) -> bool:
         found = self._read()
         return found is not None and found.get("run") == self._holder["run"]
 
@@ -175,10 +196,13 @@ class _ObjectLock:
         while not self._stop.wait(RENEW_SECONDS):
             # A store that is away for a moment costs one renewal; if it stays away, the run notices.
             with contextlib.suppress(Exception):
-                self._filesystem.pipe_file(self._path, self._data())
+                # A machine that slept may find that its lock was taken for a dead run's.
+                if self._is_own():
+                    self._filesystem.pipe_file(self._path, self._data())
 
     def release(self) -> None:
         self._stop.set()
         self._thread.join()
         with contextlib.suppress(FileNotFoundError):
-            self._filesystem.rm_file(self._path)
+            if self._is_own():
+                self._filesystem.rm_file(self._path)

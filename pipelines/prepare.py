@@ -39,7 +39,7 @@ from transforms.journal_files import can_append
 from transforms.journal_scan import paid_calls
 from transforms.llm_access import preflight
 from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
-from transforms.model_files import cache_folder, fetch_model, file_digest
+from transforms.model_files import cache_folder, known_digest
 from transforms.output_rows import RowFormat
 from transforms.read_examples import digest_examples, read_examples
 from transforms.read_records import Reader, first_rows
@@ -218,7 +218,7 @@ def open_models(opening: Opening) -> Models:
     hosted = {name: model for name, model in used.items() if isinstance(model, OpenAIModel)}
     local = {name: model for name, model in used.items() if isinstance(model, LlamaCppModel)}
     digests = {
-        name: opening.digests.get(name) or file_digest(fetch_model(name, model))
+        name: opening.digests.get(name) or known_digest(name, model, local=opening.local)
         for name, model in local.items()
     }
     handlers: dict[str, Asked] = {}
@@ -242,7 +242,14 @@ def open_models(opening: Opening) -> Models:
         usd = local_price(model, threads, table, job.machine)
         prices[name] = local_note(model, threads, usd, table, job.machine)
         wanted = LocalModel(
-            name, model, threads, usd, opening.prompts.get(name, {}), opening.embedding, opening.trial
+            name,
+            model,
+            threads,
+            usd,
+            opening.prompts.get(name, {}),
+            opening.embedding,
+            opening.trial,
+            None if opening.local else digests[name],
         )
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
     WorkerOptions,
@@ -23,11 +24,12 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineState, create_runner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
+from pipelines.remote_job import noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +55,8 @@ _OWN_ERRORS = (
 )
 _FULL = re.compile(r"No space left on device.*")
 _STRAY = "arguments_that_are_no_options"
+# Beam wants a value here, unlike for its other switches.
+_DRY_RUN = {"--dry_run": "--dry_run=True"}
 
 
 def options_of(arguments: Sequence[str]) -> PipelineOptions:
@@ -61,7 +65,7 @@ def options_of(arguments: Sequence[str]) -> PipelineOptions:
     try:
         # Beam parses with argparse, which prints its whole usage and ends the process.
         with contextlib.redirect_stderr(said):
-            options = PipelineOptions(list(arguments))
+            options = PipelineOptions([_DRY_RUN.get(one, one) for one in arguments])
             given = options.get_all_options(retain_unknown_options=True, add_extra_args_fn=_add_stray)
     except SystemExit as end:
         if not end.code:
@@ -95,6 +99,12 @@ def is_local(options: PipelineOptions) -> bool:
     return runner is None or runner.rpartition(".")[2].lower() in _LOCAL
 
 
+def is_dataflow(options: PipelineOptions) -> bool:
+    """Whether the job is for Google Cloud Dataflow."""
+    runner = options.view_as(StandardOptions).runner or ""
+    return runner.rpartition(".")[2].lower() in ("dataflowrunner", "dataflow")
+
+
 def local_workers(options: PipelineOptions) -> int:
     """How many worker processes or threads the local runner uses."""
     if not is_local(options):
@@ -106,11 +116,24 @@ def local_workers(options: PipelineOptions) -> int:
 
 def run_plan(plan: Plan, options: PipelineOptions) -> None:
     """Build the job's pipeline and run it to its end. Raises `JobFailedError`."""
-    run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options)
+
+    def noting(result: PipelineResult) -> contextlib.AbstractContextManager[None]:
+        return noted(plan.state, options, result)
+
+    submitted = is_dataflow(options) and options.view_as(GoogleCloudOptions).template_location is None
+    began = noting if submitted else None
+    run_pipeline(lambda pipeline: build_pipeline(pipeline, plan), options, began)
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> PipelineResult:
-    """Run the pipeline that `build` makes to its end; its result has the metrics. Raises `JobFailedError`."""
+def run_pipeline(
+    build: Callable[[beam.Pipeline], object],
+    options: PipelineOptions,
+    began: Callable[[PipelineResult], contextlib.AbstractContextManager[None]] | None = None,
+) -> PipelineResult:
+    """Run the pipeline that `build` makes to its end; its result has the metrics. Raises `JobFailedError`.
+
+    What `began` gives for the result is held while the pipeline runs.
+    """
     direct = options.view_as(DirectOptions)
     mode = direct.direct_running_mode
     runner = _local_runner(options) if is_local(options) else None
@@ -120,9 +143,12 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOpti
     build(pipeline)
     try:
         result = pipeline.run()
-        result.wait_until_finish()
+        with contextlib.nullcontext() if began is None else began(result):
+            state = result.wait_until_finish()
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
+    if state in (PipelineState.FAILED, PipelineState.CANCELLED):
+        raise JobFailedError(f"the runner says that the job is {state}")
     return result
 
 

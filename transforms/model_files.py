@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -18,21 +19,31 @@ import fsspec
 
 from transforms.llama_adapter import ModelFileError, check_gguf
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from router.job import LlamaCppModel
 
 _DIGESTING = threading.Lock()
 
 
-def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
+def fetch_model(name: str, model: LlamaCppModel, expected: str | None = None) -> pathlib.Path:
     """Path of the model's file, brought to this machine where needed.
+
+    Args:
+        name: of the model in the job file, for messages.
+        model: What the job file says of it.
+        expected: SHA-256 of the file that the job was begun with, where that was on another machine.
 
     Raises `ModelFileError`, one line that says which model, what is wrong and what to do.
     """
     try:
-        path = _locate(model.source)
+        path = _locate(model.source, model.sha256)
         check_gguf(path)
     except ModelFileError as error:
         raise ModelFileError(f"models.{name}.source: {error}") from error
@@ -41,7 +52,28 @@ def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
             _check_digest(path, model.sha256)
         except ModelFileError as error:
             raise ModelFileError(f"models.{name}.sha256: {error}") from error
+    if expected is not None and file_digest(path) != expected.lower():
+        raise ModelFileError(
+            f"models.{name}.source: {path} on this worker has the sha256 {file_digest(path)}, and the "
+            f"machine that began the job has {expected.lower()}: give both the same file"
+        )
     return path
+
+
+def known_digest(name: str, model: LlamaCppModel, *, local: bool) -> str:
+    """SHA-256 of a model's file; of one that only workers elsewhere have, what the job file says.
+
+    Raises `ModelFileError` where there is no file and nothing says it.
+    """
+    path = pathlib.Path(model.source)
+    if local or "://" in model.source or path.expanduser().exists():
+        return file_digest(fetch_model(name, model))
+    if model.sha256 is None:
+        raise ModelFileError(
+            f"models.{name}.source: {path}: no such file on this machine; if the workers have it, say which "
+            "it is by its sha256"
+        )
+    return model.sha256.lower()
 
 
 def file_digest(path: pathlib.Path) -> str:
@@ -75,7 +107,7 @@ def cache_folder() -> pathlib.Path:
     return pathlib.Path(given) if given else pathlib.Path.home() / ".cache" / "tekizai"
 
 
-def _locate(source: str) -> pathlib.Path:
+def _locate(source: str, sha256: str | None) -> pathlib.Path:
     scheme, _, rest = source.partition("://")
     if not rest:
         return pathlib.Path(source).expanduser()
@@ -83,7 +115,7 @@ def _locate(source: str) -> pathlib.Path:
         return _from_package(rest)
     if scheme == "hf":
         return _from_hub(rest)
-    return _from_url(source)
+    return _from_url(source, sha256)
 
 
 def _from_package(package: str) -> pathlib.Path:
@@ -113,23 +145,64 @@ def _version(package: str) -> str:
         return "0"
 
 
-def _kept(name: str, source: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
-    """A model in the cache, made once; processes that make it at once see it whole or not at all."""
+def _kept(
+    name: str, source: str, make: Callable[[pathlib.Path], object], sha256: str | None = None
+) -> pathlib.Path:
+    """A model in the cache, made by one process while others wait for it; seen whole or not at all.
+
+    One whose digest is wrong is not kept, and one in the cache is made anew.
+    """
     target = cache_folder() / "models" / f"{name}.gguf"
-    if target.exists():
+    if _is_whole(target, sha256):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        with _alone(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{name}-") as folder:
+            if _is_whole(target, sha256):
+                return target  # another process made it while this one waited
             part = pathlib.Path(folder) / "model.gguf"
             make(part)
+            _check_arrived(part, source, sha256)
             part.replace(target)
-    except (OSError, ValueError, ImportError) as error:
+    except ModelFileError:
+        raise
+    # Filesystems and packages have exception types of their own, and here all of them mean the same.
+    except Exception as error:
         raise ModelFileError(
             f"{source}: cannot be brought to {target.parent} ({error}); check the source, your access to it "
             "and the space there (TEKIZAI_CACHE names another folder)"
         ) from error
     return target
+
+
+def _check_arrived(part: pathlib.Path, source: str, sha256: str | None) -> None:
+    found = file_digest(part)
+    if sha256 is not None and found != sha256.lower():
+        raise ModelFileError(
+            f"{source}: what came has the sha256 {found}, but the job file says {sha256.lower()}, so it is "
+            "not kept: it was cut short or is another model; fetch it again, or correct sha256"
+        )
+
+
+def _is_whole(path: pathlib.Path, sha256: str | None) -> bool:
+    return path.exists() and (sha256 is None or file_digest(path) == sha256.lower())
+
+
+@contextlib.contextmanager
+def _alone(target: pathlib.Path) -> Iterator[None]:
+    """Hold the right to make a file. The operating system takes it back when the process dies, however."""
+    locks = target.parent.with_name("locks")
+    locks.mkdir(exist_ok=True)
+    with (locks / target.stem).open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except (AttributeError, OSError):  # Windows; a network's disk without locks
+            yield  # two may fetch it then, and each sees it whole all the same
+            return
+        # What a killed process left half done.
+        for folder in target.parent.glob(f"{target.stem}-*/"):
+            shutil.rmtree(folder, ignore_errors=True)
+        yield
 
 
 def _from_hub(rest: str) -> pathlib.Path:
@@ -146,11 +219,11 @@ def _from_hub(rest: str) -> pathlib.Path:
         ) from error
 
 
-def _from_url(source: str) -> pathlib.Path:
+def _from_url(source: str, sha256: str | None) -> pathlib.Path:
     def download(part: pathlib.Path) -> None:
         with fsspec.open(source, "rb") as remote, part.open("wb") as local:
             shutil.copyfileobj(remote, local, 1 << 20)
 
     if source.startswith(("file://", "local://")):
         return pathlib.Path(fsspec.core.url_to_fs(source)[1])
-    return _kept(hashlib.sha256(source.encode()).hexdigest()[:16], source, download)
+    return _kept(hashlib.sha256(source.encode()).hexdigest()[:16], source, download, sha256)

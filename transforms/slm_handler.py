@@ -56,6 +56,8 @@ class LocalModel:
     """Whether the sentence encoder reads each text too, for a learned head."""
     trial: bool = False
     """Whether a prompt that does not fit the context is a failure to answer, and not the job's."""
+    digest: str | None = None
+    """SHA-256 that the file must have in a worker elsewhere, because answers are journaled under it."""
 
     @property
     def pack(self) -> int:
@@ -70,7 +72,7 @@ class LocalScorer:
         """Load the weights. Raises `ModelFileError` where the file is missing or not a model."""
         self._local = local
         self._tasks = tasks
-        self._model = LlamaModel(fetch_model(local.name, local.model))
+        self._model = LlamaModel(fetch_model(local.name, local.model, local.digest))
         self._scorers: dict[str, LabelScorer] = {}
         # A context evaluates one batch at a time, and a runner may call from several threads.
         self._lock = threading.Lock()

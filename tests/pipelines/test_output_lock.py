@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
 
 from pipelines import output_lock as locking
-from pipelines.errors import OutputError
+from pipelines.errors import OutputError, OutputHeldError
 from pipelines.output_lock import output_lock
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_the_second_run_is_told_who_holds_the_output(
     out = tmp_path / "out"
     with (
         pytest.raises(
-            OutputError, match=rf"is being written by another run \(process {holder.pid} of .* on "
+            OutputHeldError, match=rf"is being written by another run \(process {holder.pid} of .* on "
         ),
         output_lock(str(out)),
     ):
@@ -97,7 +97,7 @@ def test_a_store_holds_a_lock_as_an_object(store: str) -> None:
     """The second run is refused, and the object is gone with its holder."""
     with (
         output_lock(store),
-        pytest.raises(OutputError, match=f"another run .process {os.getpid()} of"),
+        pytest.raises(OutputHeldError, match=f"another run .process {os.getpid()} of .*hold ends in 120 s"),
         output_lock(store),
     ):
         pass
@@ -110,6 +110,7 @@ def test_a_lock_that_is_not_renewed_is_a_dead_runs(store: str, monkeypatch: pyte
     dead = json.dumps({"run": "x", "pid": 1, "renewed": time.time() - locking.DEAD_SECONDS - 1}).encode()
     fsspec.filesystem("memory").pipe_file("/lock/out/state/lock.json", dead)
     monkeypatch.setattr(locking, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(locking, "WATCH_SECONDS", 0.1)
 
     with output_lock(store):
         first = json.loads(fsspec.filesystem("memory").cat_file("/lock/out/state/lock.json"))
@@ -118,3 +119,56 @@ def test_a_lock_that_is_not_renewed_is_a_dead_runs(store: str, monkeypatch: pyte
 
     assert first["pid"] == os.getpid()
     assert later["renewed"] > first["renewed"]
+
+
+def test_a_lock_that_lives_is_not_taken_for_a_wrong_clock(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder's clock is hours behind; while it is watched, it is renewed."""
+    memory, path = fsspec.filesystem("memory"), "/lock/out/state/lock.json"
+    behind = {"run": "x", "pid": 7, "user": "u", "host": "h", "since": "s", "renewed": time.time() - 7200}
+    memory.pipe_file(path, json.dumps(behind).encode())
+
+    def renewed(_: float) -> None:
+        memory.pipe_file(path, json.dumps({**behind, "renewed": behind["renewed"] + 20}).encode())
+
+    monkeypatch.setattr(locking.time, "sleep", renewed)
+
+    with (
+        pytest.raises(OutputHeldError, match=r"another run \(process 7 of u on h, since s\)"),
+        output_lock(store),
+    ):
+        pass
+
+
+def test_a_lock_that_was_taken_over_is_left_alone(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither renewed nor removed by the run that had it."""
+    memory, path = fsspec.filesystem("memory"), "/lock/out/state/lock.json"
+    monkeypatch.setattr(locking, "RENEW_SECONDS", 0.02)
+    others = json.dumps({"run": "another", "renewed": 1.0}).encode()
+
+    with output_lock(store):
+        memory.pipe_file(path, others)
+        time.sleep(0.2)
+
+    assert memory.cat_file(path) == others
+
+
+def test_a_lock_on_s3(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made in one step; a killed run's hold ends, and the next one begins."""
+    output, path = "s3://data/out", "data/out/state/lock.json"
+    monkeypatch.setattr(locking, "WATCH_SECONDS", 0.05)
+    with subprocess.Popen([sys.executable, "-c", HOLD, output], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(OutputHeldError, match=f"process {process.pid} of"), output_lock(output):
+            pass
+        process.kill()
+    with pytest.raises(OutputHeldError, match="if it was killed, its hold ends in "), output_lock(output):
+        pass
+    monkeypatch.setattr(locking, "DEAD_SECONDS", 0.0)
+
+    with output_lock(output):
+        assert json.loads(bucket.cat_file(path))["pid"] == os.getpid()
+    bucket.invalidate_cache()
+    assert not bucket.exists(path)

@@ -13,6 +13,7 @@ from pipelines import prepare as module
 from pipelines.prepare import prepare
 from tests.fake_models import FakeHandler
 from tests.pipelines.jobs import SENTIMENT, TOPICS, files_in
+from transforms.llama_adapter import ModelFileError
 from transforms.llm_access import LlmStop
 from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
 
@@ -59,6 +60,31 @@ def test_preparing_writes_nothing(ready: World) -> None:
     prepare(ready.job(), workers=1)
 
     assert set(files_in(ready.folder)) == before
+
+
+def test_workers_elsewhere_are_told_which_file_it_is(ready: World) -> None:
+    """Its digest goes with the model; on this machine they read the same file anyway."""
+    path = ready.folder / "small.gguf"
+    there = prepare(ready.job(), workers=1, local=False).handlers["small"]
+    here = prepare(ready.job(), workers=1).handlers["small"]
+
+    assert isinstance(there, FakeHandler)
+    assert isinstance(here, FakeHandler)
+    assert there.local.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert here.local.digest is None
+
+
+def test_a_model_that_only_workers_have(ready: World) -> None:
+    """A path in their image: the job file says which file it is, and nothing else is needed here."""
+    local = ready.job().models["small"].model_dump(mode="json", exclude_none=True)
+    baked = {**local, "source": "/models/baked.gguf", "sha256": "ab" * 32}
+    job = ready.job(models={"small": baked}, routing={"default": "small"})
+
+    plan = prepare(job, workers=1, local=False)
+
+    assert plan.ending.manifest["models"] == {"small": {"sha256": "ab" * 32}}
+    with pytest.raises(ModelFileError, match="no such model file"):
+        prepare(job, workers=1)
 
 
 def test_models_that_no_rule_names_are_not_opened(ready: World) -> None:

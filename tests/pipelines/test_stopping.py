@@ -186,7 +186,7 @@ def test_a_torn_stream_is_told_only_where_no_worker_died(worker: str) -> None:
 
 
 def test_a_second_run_beside_the_first_is_refused(job: pathlib.Path, server: FakeLlmServer) -> None:
-    """Exit code 2 and who holds the output; the first run does not notice."""
+    """Exit code 1, because nothing is wrong with the command, and who holds the output."""
     released = threading.Event()
 
     def when_released(_: Mapping[str, Any]) -> Behaviour:
@@ -201,7 +201,7 @@ def test_a_second_run_beside_the_first_is_refused(job: pathlib.Path, server: Fak
     _, said = second.communicate(timeout=60)
     released.set()
 
-    assert second.returncode == 2
+    assert second.returncode == 1
     assert f"is being written by another run (process {first.pid} of" in said
     first.communicate(timeout=120)
     assert first.returncode == 0

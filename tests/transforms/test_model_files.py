@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import multiprocessing
 import pathlib
+import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import fsspec
 import pytest
 
 from router.job import LlamaCppModel
 from transforms.llama_adapter import ModelFileError
-from transforms.model_files import cache_folder, fetch_model, file_digest
+from transforms.model_files import cache_folder, fetch_model, file_digest, known_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 GGUF = b"GGUF" + bytes(100)
 ASSEMBLES = """
@@ -220,6 +226,152 @@ def test_a_url_that_cannot_be_read(source: str, cache: pathlib.Path) -> None:
     """No such file, no such kind of URL, and nobody there."""
     assert refusal(source).startswith(f"models.tiny.source: {source}: cannot be brought to ")
     assert list((cache / "models").iterdir()) == []
+
+
+class Counting(http.server.BaseHTTPRequestHandler):
+    """Serves one model slowly, and counts how often it was fetched."""
+
+    protocol_version = "HTTP/1.1"
+    content = GGUF
+    said_bytes: int | None = None
+    """What it says to be sending, where that is not so."""
+    pause = 0.0
+    fetched: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self._head()
+
+    def do_GET(self) -> None:
+        self.fetched.append(self.path)
+        self._head()
+        half = len(self.content) // 2
+        self.wfile.write(self.content[:half])
+        self.wfile.flush()
+        time.sleep(self.pause)
+        self.wfile.write(self.content[half:])
+        self.close_connection = True
+
+    def _head(self) -> None:
+        self.send_response(200)
+        size = len(self.content) if self.said_bytes is None else self.said_bytes
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., str]]:
+    """Starts a server on the loopback address, and gives its model's URL; `Counting.fetched` counts."""
+    running: list[http.server.ThreadingHTTPServer] = []
+
+    def start(**attributes: Any) -> str:
+        made = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Handler", (Counting,), {"fetched": [], **attributes})
+        )
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        running.append(made)
+        return f"http://127.0.0.1:{made.server_address[1]}/tiny.gguf"
+
+    start.servers = running  # type: ignore[attr-defined]
+    yield start
+    for one in running:
+        one.shutdown()
+        one.server_close()
+
+
+def fetched(server: Any) -> list[str]:
+    """The paths that the server was asked for."""
+    return list(server.servers[-1].RequestHandlerClass.fetched)
+
+
+def test_processes_do_not_fetch_twice(server: Any, cache: pathlib.Path) -> None:
+    """Three begin at once; one fetches, which takes half a second, and the others wait for it."""
+    url = server(pause=0.5)
+    context = multiprocessing.get_context("spawn")
+
+    with context.Pool(3) as pool:
+        found = pool.starmap(_fetch_whole, [(sys.path, url)] * 3, chunksize=1)
+
+    assert found == [True, True, True]
+    assert fetched(server) == ["/tiny.gguf"]
+    assert len(list((cache / "models").iterdir())) == 1
+
+
+def test_a_fetch_that_was_killed_is_made_anew(server: Any, cache: pathlib.Path) -> None:
+    """What it left is not taken for the model, holds up nobody, and is gone in the end."""
+    url = server(pause=30.0)
+    code = f"from tests.transforms.test_model_files import *; fetch_model('tiny', model({url!r}))"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        while not list((cache / "models").glob("*/model.gguf")):
+            time.sleep(0.01)
+        process.kill()
+    left = [path.name for path in (cache / "models").iterdir()]
+    server.servers[-1].RequestHandlerClass.pause = 0.0
+
+    path = fetch_model("tiny", model(url))
+
+    assert len(left) == 1
+    assert path.read_bytes() == GGUF
+    assert list((cache / "models").iterdir()) == [path]
+    assert fetched(server) == ["/tiny.gguf"] * 2
+
+
+def test_a_download_that_breaks_off_is_not_kept(server: Any, cache: pathlib.Path) -> None:
+    """The server closes before it has sent all that it announced."""
+    url = server(said_bytes=2 * len(GGUF))
+
+    assert refusal(url).startswith(f"models.tiny.source: {url}: cannot be brought to ")
+    assert list((cache / "models").iterdir()) == []
+
+
+def test_another_model_than_the_job_file_says_is_not_kept(server: Any, cache: pathlib.Path) -> None:
+    """So that the right one, once it is there, is fetched."""
+    url = server(content=b"GGUF" + bytes(40))
+    right = hashlib.sha256(GGUF).hexdigest()
+    wrong = hashlib.sha256(b"GGUF" + bytes(40)).hexdigest()
+
+    assert refusal(url, right) == (
+        f"models.tiny.source: {url}: what came has the sha256 {wrong}, but the job file says {right}, so it "
+        "is not kept: it was cut short or is another model; fetch it again, or correct sha256"
+    )
+    assert list((cache / "models").iterdir()) == []
+    server.servers[-1].RequestHandlerClass.content = GGUF
+    assert fetch_model("tiny", model(url, right)).read_bytes() == GGUF
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Any) -> None:
+    """Where the job file says which one it must be; a whole one is not fetched again."""
+    url, right = server(), hashlib.sha256(GGUF).hexdigest()
+    path = fetch_model("tiny", model(url, right))
+    path.write_bytes(GGUF[:50])
+
+    assert fetch_model("tiny", model(url, right)).read_bytes() == GGUF
+    assert fetch_model("tiny", model(url, right)).read_bytes() == GGUF
+    assert fetched(server) == ["/tiny.gguf"] * 2
+
+
+def test_a_worker_has_the_file_that_the_job_was_begun_with(tmp_path: pathlib.Path) -> None:
+    """Answers are journaled under its digest, so another one is refused."""
+    path = tmp_path / "a.gguf"
+    path.write_bytes(GGUF)
+    right = hashlib.sha256(GGUF).hexdigest()
+
+    assert fetch_model("tiny", model(path), right.upper()) == path
+    with pytest.raises(ModelFileError, match=f"that began the job has {'0' * 64}: give both the same file"):
+        fetch_model("tiny", model(path), "0" * 64)
+
+
+def test_the_digest_of_a_file_that_only_workers_have(tmp_path: pathlib.Path) -> None:
+    """The job file's word, which they check; without it there is nothing to go by."""
+    baked = tmp_path / "models" / "a.gguf"
+
+    assert known_digest("tiny", model(baked, "AB" * 32), local=False) == "ab" * 32
+    with pytest.raises(ModelFileError, match="no such file on this machine; if the workers have it"):
+        known_digest("tiny", model(baked), local=False)
+    with pytest.raises(ModelFileError, match="no such model file"):
+        known_digest("tiny", model(baked, "AB" * 32), local=True)
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
