@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test lint types check lock clean
+.PHONY: help install dataflow demo test lint types check lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -14,11 +14,14 @@ $(STAMP): pyproject.toml constraints.txt tools/install.sh
 	@bash tools/install.sh "$(PYTHON)"
 	@touch $@
 
+dataflow: install  ## Add Google's clients, with which the tests of Dataflow run too
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dataflow]'
+
 demo: install  ## Label the sample reviews
 	$(BIN)/tekizai run configs/demo.yaml --fresh
 
 test: install  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install  ## Check style and spelling
 	$(BIN)/ruff check

