@@ -114,14 +114,14 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
     def _answer(self, work: Work, session: LlmSession) -> tuple[Answer, LlmReply | None]:
         """The answer from the journal, or from a call that the budget allows; with the call's reply."""
         key = text_key(work.record.text, work.record.task)
+        if session.journal is None:
+            return self._told_or_asked(work, key, session)
         # A runner may have given up on a bundle that goes on in this process, and repeat it here meanwhile:
         # whoever comes second finds the first one's answer in the journal.
         with session.asking.holding((work.record.task, key)):
             return self._told_or_asked(work, key, session)
 
-    def _told_or_asked(
-        self, work: Work, key: bytes, session: LlmSession
-    ) -> tuple[Answer, LlmReply | None]:
+    def _told_or_asked(self, work: Work, key: bytes, session: LlmSession) -> tuple[Answer, LlmReply | None]:
         task = work.record.task
         known = None if session.journal is None else session.journal.find(task, key)
         if known is not None:
