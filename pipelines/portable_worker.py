@@ -1,8 +1,8 @@
 """A worker process for runners that start one by a command: `--environment_type=PROCESS`, or a worker pool.
 
-`tekizai-worker --id=ID --provision_endpoint=HOST:PORT` (or `python -m pipelines.portable_worker`); Flink's task
-managers, Prism and Beam's worker pool start it with these arguments. Beam ships such a program in its container
-images only. It installs nothing: Tekizai and what models need are there already, where the command is.
+`tekizai-worker --id=ID --provision_endpoint=HOST:PORT` (or `python -m pipelines.portable_worker`); Flink's
+task managers, Prism and Beam's worker pool start it with these arguments. Beam ships such a program in its
+container images only. It installs nothing: Tekizai and what models need must be there already.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _provisioned(worker: str, address: str) -> beam_provision_api_pb2.ProvisionI
 def environment_of(
     worker: str, info: beam_provision_api_pb2.ProvisionInfo, given: argparse.Namespace
 ) -> dict[str, str]:
-    """The variables by which Beam's worker is told what it needs; arguments come before what was asked for."""
+    """The variables by which Beam's worker is told what it needs; arguments come before what was told."""
     found = {
         "WORKER_ID": worker,
         "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),

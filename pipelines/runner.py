@@ -28,6 +28,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
 from pipelines.errors import JobFailedError
+from pipelines.stopping import running_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +121,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOpti
     build(pipeline)
     try:
         result = pipeline.run()
-        result.wait_until_finish()
+        with contextlib.nullcontext() if is_local(options) else running_elsewhere(result):
+            result.wait_until_finish()
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
     return result

@@ -44,8 +44,8 @@ _LOGGER = logging.getLogger(__name__)
 Tier = Literal["slm", "llm"]
 
 _LOOK_SECONDS = 0.05
-"""How often, at most, a process looks at what others have written since: sooner than any runner starts anew what
-a dead worker had begun."""
+"""How often, at most, a process looks at what others have written since: sooner than any runner starts anew
+what a dead worker had begun."""
 _LOOK_SHARE = 20
 """And so many times as seldom as it takes long, which bounds what looking costs."""
 

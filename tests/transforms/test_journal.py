@@ -82,7 +82,7 @@ def soon(journal: Journal, number: int) -> tuple[str, ...] | None:
 
 
 def test_what_another_process_was_told_later_is_found(tmp_path: pathlib.Path) -> None:
-    """A worker that goes on must not pay again for what a dead one had been told: first lines and later ones."""
+    """A worker that goes on must not pay again for what a dead one had been told, at first and later."""
     survivor = Journal(of(tmp_path))
     other = Journal(of(tmp_path))
     other.keep("t", key(1), GOOD)

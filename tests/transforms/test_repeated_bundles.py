@@ -1,4 +1,4 @@
-"""What a distributed runner does when a worker is lost: the same records again, elsewhere or at the same time."""
+"""What a distributed runner does when a worker is lost: the same records again, elsewhere or meanwhile."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ask_all(url: str, journal: str) -> None:
 
 
 def test_a_bundle_that_still_goes_on_here_is_not_paid_twice(tmp_path: pathlib.Path) -> None:
-    """A runner that lost its task manager repeats the bundle in the same process before the first try ended."""
+    """A runner that lost sight of it repeats the bundle in the same process before the first try ended."""
     with FakeLlmServer(behave=slowly) as server:
         asked = handler(server.base_url, str(tmp_path))
         session = asked.create_client()
