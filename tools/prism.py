@@ -36,7 +36,9 @@ def main() -> int:
     if prism_path() is None:
         go = shutil.which("go")
         if go is None:
-            print("error: Prism is built with Go, which is not installed (go.dev/doc/install)", file=sys.stderr)
+            print(
+                "error: Prism is built with Go, which is not installed (go.dev/doc/install)", file=sys.stderr
+            )
             return 1
         print("building Prism; this takes some minutes", file=sys.stderr)
         environment = {**os.environ, "GOBIN": str(_folder())}

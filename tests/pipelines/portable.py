@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam
+import pytest
 
 from tools.prism import prism_path
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Server(NamedTuple):
+    """A server on the loopback address."""
+
+    endpoint: str
+    pid: int
 
 
 def free_port() -> int:
@@ -41,20 +49,20 @@ def wait_for(port: int, process: subprocess.Popen[Any], seconds: float = 60) -> 
 
 
 @contextlib.contextmanager
-def serving(command: list[str], port: int, folder: pathlib.Path) -> Iterator[str]:
+def serving(command: list[str], port: int, folder: pathlib.Path) -> Iterator[Server]:
     """A server on a port of the loopback address; its log is in the folder."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (folder / f"server-{port}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
     try:
         wait_for(port, process)
-        yield f"localhost:{port}"
+        yield Server(f"localhost:{port}", process.pid)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def job_service(folder: pathlib.Path) -> contextlib.AbstractContextManager[str]:
+def job_service(folder: pathlib.Path) -> contextlib.AbstractContextManager[Server]:
     """Beam's own job service in Python: the portable protocol around the local runner."""
     port = free_port()
     module = "apache_beam.runners.portability.local_job_service_main"
@@ -62,18 +70,11 @@ def job_service(folder: pathlib.Path) -> contextlib.AbstractContextManager[str]:
     return serving(command, port, folder)
 
 
-def prism(folder: pathlib.Path) -> contextlib.AbstractContextManager[str]:
+def prism(folder: pathlib.Path) -> contextlib.AbstractContextManager[Server]:
     """Beam's runner in Go, which shares no code with the Python ones."""
     port = free_port()
     command = [str(prism_path()), f"-job_port={port}", "-serve_http=false", "-log_level=warn"]
     return serving(command, port, folder)
-
-
-def prism_is_missing() -> str | None:
-    """Why tests on Prism are skipped; None where they are not."""
-    if prism_path() is not None:
-        return None
-    return f"the Prism runner of Beam {apache_beam.__version__} is not there: `make prism` builds it with Go"
 
 
 def worker_command(folder: pathlib.Path) -> pathlib.Path:
@@ -92,7 +93,7 @@ def in_processes(folder: pathlib.Path) -> list[str]:
     return ["--environment_type=PROCESS", f"--environment_config={config}"]
 
 
-def worker_pool(folder: pathlib.Path) -> contextlib.AbstractContextManager[str]:
+def worker_pool(folder: pathlib.Path) -> contextlib.AbstractContextManager[Server]:
     """Beam's pool, which starts workers by their command when a runner asks it to."""
     port = free_port()
     module = "apache_beam.runners.worker.worker_pool_main"
@@ -100,9 +101,13 @@ def worker_pool(folder: pathlib.Path) -> contextlib.AbstractContextManager[str]:
     return serving([sys.executable, "-m", module, f"--service_port={port}", program], port, folder)
 
 
-def on(endpoint: str, *options: str) -> list[str]:
+def on(server: Server, *options: str) -> list[str]:
     """Options that submit a job to a runner's job service."""
-    return ["--runner=PortableRunner", f"--job_endpoint={endpoint}", *options]
+    return ["--runner=PortableRunner", f"--job_endpoint={server.endpoint}", *options]
 
 
 LOOPBACK = "--environment_type=LOOPBACK"
+ON_PRISM = pytest.mark.skipif(
+    prism_path() is None,
+    reason=f"the Prism runner of Beam {apache_beam.__version__} is not there: `make prism` builds it with Go",
+)

@@ -14,11 +14,11 @@ from tests.pipelines.gate_rows import rows, target_job
 from tests.pipelines.jobs import read_written
 from tests.pipelines.portable import (
     LOOPBACK,
+    ON_PRISM,
     in_processes,
     job_service,
     on,
     prism,
-    prism_is_missing,
     worker_pool,
 )
 from tests.pipelines.test_resume import hosted
@@ -39,18 +39,18 @@ HARD = 30
 @contextlib.contextmanager
 def service_loopback(folder: pathlib.Path) -> Iterator[list[str]]:
     """Beam's job service in Python, the workers in the process that submits."""
-    with job_service(folder) as endpoint:
-        yield on(endpoint, LOOPBACK)
+    with job_service(folder) as service:
+        yield on(service, LOOPBACK)
 
 
 @contextlib.contextmanager
 def service_pool(folder: pathlib.Path) -> Iterator[list[str]]:
     """The same with two workers, which a pool starts as processes."""
-    with job_service(folder) as endpoint, worker_pool(folder) as pool:
+    with job_service(folder) as service, worker_pool(folder) as pool:
         yield on(
-            endpoint,
+            service,
             "--environment_type=EXTERNAL",
-            f"--environment_config={pool}",
+            f"--environment_config={pool.endpoint}",
             "--direct_num_workers=2",
         )
 
@@ -58,19 +58,17 @@ def service_pool(folder: pathlib.Path) -> Iterator[list[str]]:
 @contextlib.contextmanager
 def prism_loopback(folder: pathlib.Path) -> Iterator[list[str]]:
     """Prism, the workers in the process that submits."""
-    with prism(folder) as endpoint:
-        yield on(endpoint, LOOPBACK)
+    with prism(folder) as service:
+        yield on(service, LOOPBACK)
 
 
 @contextlib.contextmanager
 def prism_process(folder: pathlib.Path) -> Iterator[list[str]]:
     """Prism, which starts a worker process in another folder."""
-    with prism(folder) as endpoint:
-        yield on(endpoint, *in_processes(folder))
+    with prism(folder) as service:
+        yield on(service, *in_processes(folder))
 
 
-WITHOUT_PRISM = prism_is_missing()
-ON_PRISM = pytest.mark.skipif(WITHOUT_PRISM is not None, reason=str(WITHOUT_PRISM))
 RUNNERS = [
     service_loopback,
     service_pool,
@@ -130,7 +128,12 @@ def test_labels_and_costs_are_those_of_the_local_runner(
     found = comparable(written)
     assert found == expected
     assert len(found[0]) == ROWS + 2
-    assert [reason for _, reason, _ in found[1]] == ["invalid_json", "invalid_json", "empty_text", "empty_text"]
+    assert [reason for _, reason, _ in found[1]] == [
+        "invalid_json",
+        "invalid_json",
+        "empty_text",
+        "empty_text",
+    ]
 
 
 @pytest.mark.parametrize("submitting", IN_OTHER_FOLDERS)
