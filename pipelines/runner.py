@@ -27,8 +27,8 @@ from apache_beam.runners.runner import create_runner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
+from pipelines.elsewhere import run_elsewhere
 from pipelines.errors import JobFailedError
-from pipelines.stopping import running_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,9 +120,10 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], options: PipelineOpti
     direct.direct_running_mode = mode
     build(pipeline)
     try:
+        if not is_local(options):
+            return run_elsewhere(pipeline)
         result = pipeline.run()
-        with contextlib.nullcontext() if is_local(options) else running_elsewhere(result):
-            result.wait_until_finish()
+        result.wait_until_finish()
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
     return result

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from apache_beam.runners.runner import PipelineResult
-
 _CALL_SECONDS = 2.5
 _KEEP_SECONDS = 3.5
 _TORN_SECONDS = 6.0
@@ -33,18 +32,27 @@ _CANCEL_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-_ELSEWHERE: list[PipelineResult] = []
-"""The pipelines of this process that run on other machines or in other processes' hands."""
+@dataclass(frozen=True)
+class Elsewhere:
+    """A pipeline that another process has in hand."""
+
+    cancel: Callable[[], None]
+    let_go: Callable[[], None]
+    """Ends what this process has started for it."""
+
+
+_ELSEWHERE: list[Elsewhere] = []
+"""The pipelines that this process waits for."""
 
 
 @contextlib.contextmanager
-def running_elsewhere(result: PipelineResult) -> Iterator[None]:
+def running_elsewhere(one: Elsewhere) -> Iterator[None]:
     """While this holds, ending this process ends the pipeline too: it would go on, and pay."""
-    _ELSEWHERE.append(result)
+    _ELSEWHERE.append(one)
     try:
         yield
     finally:
-        _ELSEWHERE.remove(result)
+        _ELSEWHERE.remove(one)
 
 
 def cancel_elsewhere() -> str:
@@ -55,12 +63,14 @@ def cancel_elsewhere() -> str:
 
     def cancel() -> None:
         try:
-            for result in _ELSEWHERE:
-                result.cancel()
+            for one in _ELSEWHERE:
+                one.cancel()
             failed.clear()
         # Every runner has exception types of its own, and all of them mean the same to the user.
         except Exception as error:  # noqa: BLE001 - see above
             failed[:] = [one_line(error)]
+        for one in _ELSEWHERE:
+            one.let_go()
 
     canceller = threading.Thread(target=cancel, daemon=True)
     canceller.start()
@@ -90,10 +100,10 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
     def end(why: str) -> None:
         if not once.acquire(blocking=False):
             return
-        cancelled = cancel_elsewhere()
         # A full disk or a store that is away must not hold up the end.
         keeping = threading.Thread(target=keep_answers, daemon=True)
         keeping.start()
+        cancelled = cancel_elsewhere()
         keeping.join(_KEEP_SECONDS)
         for step in (lambda: tell(f"{why}{cancelled}"), tidy, sys.stderr.flush):
             with contextlib.suppress(Exception):

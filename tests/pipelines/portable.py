@@ -81,7 +81,8 @@ def worker_command(folder: pathlib.Path) -> pathlib.Path:
     """A program that starts a worker in another folder, as `tekizai-worker` does where it is installed."""
     path = folder / "worker"
     path.write_text(
-        f'#!/bin/sh\ncd /\nexport PYTHONPATH={ROOT}\nexec {sys.executable} -m pipelines.portable_worker "$@"\n'
+        f"#!/bin/sh\ncd /\nexport PYTHONPATH={ROOT}\n"
+        f'exec {sys.executable} -m pipelines.portable_worker "$@"\n'
     )
     path.chmod(0o755)
     return path

@@ -1,4 +1,4 @@
-"""The same job on portable runners, submitted as to a cluster: the same labels and costs, record by record."""
+"""The same job on portable runners, submitted as to a cluster: the same labels and costs of every record."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_relative_paths_are_found_by_workers_in_other_folders(
 def test_a_failed_job_says_why_in_a_line_and_is_continued(
     world: World, submitting: Submitting, tmp_path: pathlib.Path
 ) -> None:
-    """What the runner tells of a worker's error is a page of tracebacks; what was answered is not asked again."""
+    """The runner tells a page of tracebacks; what was answered is not asked again."""
     write_rows(world)
     expired = True
     with FakeLlmServer(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fake_llm_server import failing
+from tests.pipelines.jobs import read_written
 from tests.pipelines.portable import LOOPBACK, ON_PRISM, in_processes, job_service, on, prism
 from tests.pipelines.test_stopping import CONCURRENCY, begin, check, finish, job, server, wait_until
 from tools.kill_campaign import children
@@ -25,6 +28,14 @@ AGAIN = "What was answered is kept: the same command continues; with --fresh it 
 def alive(pids: list[int]) -> bool:
     """Whether any of these processes is."""
     return any(pathlib.Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def assert_quiet(server: FakeLlmServer) -> None:
+    """Nobody asks any more; what the server had begun has ended."""
+    wait_until(lambda: server.at_once == 0, 10)
+    asked = len(server.requests)
+    time.sleep(0.5)
+    assert len(server.requests) == asked
 
 
 @ON_PRISM
@@ -48,9 +59,7 @@ def test_stopping_the_driver_cancels_the_job(
             f"tekizai: stopped by SIGTERM, and the runner's job was cancelled. {AGAIN}",
         )
         wait_until(lambda: not alive(workers), 10)
-        asked = server.billed
-        time.sleep(0.5)
-        assert server.billed == asked
+        assert_quiet(server)
         check(finish(job, *options), server, in_flight + CONCURRENCY)
 
 
@@ -73,11 +82,61 @@ def test_a_killed_worker_or_runner_costs_the_calls_in_flight(
         assert running.returncode == 1
         assert said.endswith(AGAIN)
         wait_until(lambda: not alive(workers), 10)
-    asked = server.billed
-    time.sleep(0.5)
-    assert server.billed == asked
+    assert_quiet(server)
     with prism(tmp_path / "second") as runner:
         check(finish(job, "--", *on(runner, LOOPBACK)), server, in_flight + CONCURRENCY)
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT], ids=["end", "SIGTERM", "SIGINT"])
+def test_a_job_server_ends_with_the_run_that_started_it(
+    job: pathlib.Path, server: FakeLlmServer, tmp_path: pathlib.Path, number: int | None
+) -> None:
+    """`FlinkRunner` starts one in Java; here Beam's in Python takes its place, with the same arguments."""
+    launcher = tmp_path / "java"
+    launcher.write_text(
+        "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ $1 = --job-port ] && port=$2; shift; done\n"
+        f"exec {sys.executable} -m apache_beam.runners.portability.local_job_service_main -p $port\n"
+    )
+    launcher.chmod(0o755)
+    (tmp_path / "server.jar").touch()
+    running = begin(
+        job,
+        "--",
+        "--runner=FlinkRunner",
+        "--flink_master=127.0.0.1:8081",
+        f"--flink_job_server_jar={tmp_path / 'server.jar'}",
+        f"--job_server_java_launcher={launcher}",
+        LOOPBACK,
+        "--parallelism=2",
+    )
+    wait_until(lambda: server.billed >= 5)
+    started = children(running.pid)
+    assert started
+    if number is not None:
+        running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+
+    wait_until(lambda: not alive(started), 10)
+    if number is None:
+        assert running.returncode == 0, said
+        check(read_written(job.parent / "out"), server, 0)
+    else:
+        name = signal.Signals(number).name
+        assert said == f"tekizai: stopped by {name}, and the runner's job was cancelled. {AGAIN}"
+
+
+def test_a_job_that_fails_in_a_worker_of_this_process_is_one_line(
+    job: pathlib.Path, server: FakeLlmServer, tmp_path: pathlib.Path
+) -> None:
+    """Beam prints the traceback where the worker is, and has the runner tell it."""
+    server.behave = lambda _: failing(401, "expired")
+    with job_service(tmp_path) as runner:
+        running = begin(job, "--", *on(runner, LOOPBACK))
+        _, said = running.communicate(timeout=60)
+
+    assert running.returncode == 1
+    assert said.count("\n") == 1, said
+    assert "HTTP 401" in said
 
 
 def test_a_runner_that_is_gone_is_said(
