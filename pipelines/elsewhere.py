@@ -40,14 +40,15 @@ def run_elsewhere(pipeline: beam.Pipeline) -> PipelineResult:
 def _noted_servers(pipeline: beam.Pipeline) -> list[Any]:
     """A list that will hold the job servers that the pipeline's runner starts."""
     servers: list[Any] = []
-    start = getattr(pipeline.runner, "default_job_server", None)
+    runner: Any = pipeline.runner
+    start = getattr(runner, "default_job_server", None)
     if start is not None:
 
         def noting(options: Any) -> Any:  # noqa: ANN401 - Beam's own, not typed
             servers.append(start(options))
             return servers[-1]
 
-        pipeline.runner.default_job_server = noting
+        runner.default_job_server = noting
     return servers
 
 

@@ -9,14 +9,17 @@ runner use it, and are skipped where it is not there.
 from __future__ import annotations
 
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import apache_beam
 
 from transforms.model_files import cache_folder
+
+if TYPE_CHECKING:
+    import pathlib
 
 _MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 
@@ -36,18 +39,15 @@ def main() -> int:
     if prism_path() is None:
         go = shutil.which("go")
         if go is None:
-            print(
-                "error: Prism is built with Go, which is not installed (go.dev/doc/install)", file=sys.stderr
-            )
+            sys.stderr.write("error: Prism is built with Go, which is not installed (go.dev/doc/install)\n")
             return 1
-        print("building Prism; this takes some minutes", file=sys.stderr)
+        sys.stderr.write("building Prism; this takes some minutes\n")
         environment = {**os.environ, "GOBIN": str(_folder())}
-        done = subprocess.run(
-            [go, "install", f"{_MODULE}@v{apache_beam.__version__}"], env=environment, check=False
-        )
+        wanted = f"{_MODULE}@v{apache_beam.__version__}"
+        done = subprocess.run([go, "install", wanted], env=environment, check=False)
         if done.returncode:
             return done.returncode
-    print(prism_path())
+    sys.stdout.write(f"{prism_path()}\n")
     return 0
 
 
