@@ -28,7 +28,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
 from pipelines.elsewhere import run_elsewhere
-from pipelines.errors import JobFailedError
+from pipelines.errors import CHATTY, JobFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,6 +79,12 @@ def options_of(arguments: Sequence[str]) -> PipelineOptions:
         raise ValueError(f"unknown Beam option {wrong}: {hint}")
     if not is_local(options):
         create_runner(options.view_as(StandardOptions).runner)  # for its ValueError, before any work is done
+        workers = options.view_as(WorkerOptions)
+        # They log every request, and a runner keeps what its workers log.
+        workers.sdk_harness_log_level_overrides = {
+            **dict.fromkeys(CHATTY, "WARNING"),
+            **(workers.sdk_harness_log_level_overrides or {}),
+        }
     return options
 
 
