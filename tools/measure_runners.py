@@ -3,7 +3,7 @@
     python -m tools.measure_runners pipeline --records 20000    the pipeline alone: models that answer at once
     python -m tools.measure_runners model --records 300         SmolLM2 on one thread, one worker and two
 
-Prints a JSON line a run, with the records per second as a ratio to the first, and whether every record is what
+Prints a JSON line a run: the records per second as a ratio to the first, and whether every record is what
 the first run wrote (label, scores, model, status, reason and cost; of SmolLM2 not the cost, which is time).
 """
 
