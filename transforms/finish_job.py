@@ -174,7 +174,7 @@ def _publish(
         elif not filesystem.exists(target):
             raise LostRecordsError(
                 f"{part.path} was written by one worker and is not there for another: output.path must be on "
-                "a filesystem that all workers share; nothing was published"
+                "a filesystem that all workers share; the output has no summary, so it does not count"
             )
 
 
