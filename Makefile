@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install dataflow demo test lint types check lock clean
+.PHONY: help install dataflow demo flink flink-demo prism test lint types check lock clean
 
 help:  ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 install: $(STAMP)  ## Make .venv with Tekizai, two small models and the development tools
 
@@ -19,6 +19,17 @@ dataflow: install  ## Add Google's clients, with which the tests of Dataflow run
 
 demo: install  ## Label the sample reviews
 	$(BIN)/tekizai run configs/demo.yaml --fresh
+
+flink: install  ## Bring Flink and Beam's job server for it to the cache folder; needs Java and Maven
+	@$(BIN)/python -m tools.flink_jars
+
+flink-demo: flink  ## Label the sample reviews on a Flink cluster of three processes
+	$(BIN)/python -m tools.flink_cluster -- $(BIN)/tekizai run configs/demo.yaml --fresh -- \
+	  --runner=FlinkRunner --flink_master={master} --flink_job_server_jar={job_server} --parallelism=2 \
+	  --environment_type=PROCESS --environment_config='{"command": "$(CURDIR)/$(BIN)/tekizai-worker"}'
+
+prism: install  ## Build Beam's runner in Go, on which tests run the jobs too; needs Go
+	@$(BIN)/python -m tools.prism
 
 test: install  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile

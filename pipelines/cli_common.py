@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.errors import FAILED, WRONG, JobFailedError
+from pipelines.errors import CHATTY, FAILED, WRONG, JobFailedError
 from transforms.llm_access import LlmStop
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _set_logging(*, verbose: bool) -> None:
     logging.getLogger().setLevel(logging.INFO if verbose else logging.CRITICAL)
     for name in ("pipelines", "transforms", "router"):
         logging.getLogger(name).setLevel(logging.INFO)
-    # They log every request.
-    for name in ("httpx", "httpx2", "httpcore"):
+    for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     if not verbose:
         warnings.simplefilter("ignore")

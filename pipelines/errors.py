@@ -14,6 +14,10 @@ DONE, FAILED, WRONG, TOO_MANY_DEAD = 0, 1, 2, 3
 """Exit codes: done; the job failed; the job file or the arguments are wrong; too many dead letters."""
 
 
+CHATTY = ("httpx", "httpx2", "httpcore")
+"""Loggers that tell of every request, even where it is answered."""
+
+
 class OutputError(ValueError):
     """The output folder cannot be used; one line that says why and what to do."""
 

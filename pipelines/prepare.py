@@ -16,6 +16,7 @@ import fsspec
 from pipelines.annotate import Plan
 from pipelines.batch_watch import check_batches
 from pipelines.output_folder import LEDGER
+from pipelines.paths_anywhere import model_anywhere, router_anywhere
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
@@ -33,6 +34,7 @@ from router.rules import wanted
 from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
 from transforms.cpus import usable_cpus
+from transforms.files import absolute
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
 from transforms.journal_files import can_append
@@ -80,6 +82,9 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     """
     found = plan_input(job.input, split_bytes=_SPLIT_BYTES, workers=workers)
     output = job.output.path.rstrip("/")
+    if not local:
+        # Workers elsewhere run in folders of their own.
+        output = absolute(output)
     ledger = ledger_path(output) if job.budget is not None and local else None
     pools = {
         task.name: read_examples(job, task, task.examples)
@@ -103,6 +108,8 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         _manifest(opening, models, found.splits, limit),
     )
     router = prepared_router(job)
+    if not local:
+        router = router_anywhere(router)
     reader = Reader(job, found.schema, router=router, routes=_routes_of(opening, router))
     splits = found.splits
     if limit is not None:
@@ -215,6 +222,8 @@ def open_models(opening: Opening) -> Models:
     """Find files, prices and keys of the models; files whose digests are known are not looked at again."""
     job = opening.job
     used = {name: job.models[name] for name in job.used_models}
+    if not opening.local:
+        used = {name: model_anywhere(model) for name, model in used.items()}
     hosted = {name: model for name, model in used.items() if isinstance(model, OpenAIModel)}
     local = {name: model for name, model in used.items() if isinstance(model, LlamaCppModel)}
     digests = {

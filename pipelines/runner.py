@@ -28,7 +28,8 @@ from apache_beam.runners.runner import PipelineState, create_runner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.annotate import build_pipeline
-from pipelines.errors import JobFailedError
+from pipelines.elsewhere import run_elsewhere
+from pipelines.errors import CHATTY, JobFailedError
 from pipelines.remote_job import noted
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def options_of(arguments: Sequence[str]) -> PipelineOptions:
         raise ValueError(f"unknown Beam option {wrong}: {hint}")
     if not is_local(options):
         create_runner(options.view_as(StandardOptions).runner)  # for its ValueError, before any work is done
+        workers = options.view_as(WorkerOptions)
+        # They log every request, and a runner keeps what its workers log.
+        workers.sdk_harness_log_level_overrides = {
+            **dict.fromkeys(CHATTY, "WARNING"),
+            **(workers.sdk_harness_log_level_overrides or {}),
+        }
     return options
 
 
@@ -142,9 +149,12 @@ def run_pipeline(
     direct.direct_running_mode = mode
     build(pipeline)
     try:
-        result = pipeline.run()
-        with contextlib.nullcontext() if began is None else began(result):
-            state = result.wait_until_finish()
+        if is_local(options) or is_dataflow(options):
+            result = pipeline.run()
+            with contextlib.nullcontext() if began is None else began(result):
+                state = result.wait_until_finish()
+        else:
+            result, state = run_elsewhere(pipeline)
     except Exception as error:  # whatever a worker raised
         raise JobFailedError(cause_of(error)) from error
     if state in (PipelineState.FAILED, PipelineState.CANCELLED):

@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from transforms.call_pool import finish_calls
 from transforms.journal import flush_all
+from transforms.splits import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +28,56 @@ if TYPE_CHECKING:
 _CALL_SECONDS = 2.5
 _KEEP_SECONDS = 3.5
 _TORN_SECONDS = 6.0
+_CANCEL_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A pipeline that another process has in hand."""
+
+    cancel: Callable[[], None]
+    let_go: Callable[[], None]
+    """Ends what this process has started for it."""
+
+
+_ELSEWHERE: list[Elsewhere] = []
+"""The pipelines that this process waits for."""
+
+
+@contextlib.contextmanager
+def running_elsewhere(one: Elsewhere) -> Iterator[None]:
+    """While this holds, ending this process ends the pipeline too: it would go on, and pay."""
+    _ELSEWHERE.append(one)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.remove(one)
+
+
+def cancel_elsewhere() -> str:
+    """Cancel what runs elsewhere, as far as that takes no time; the end of a line for the user about it."""
+    if not _ELSEWHERE:
+        return ""
+    failed: list[str] = ["no answer"]
+
+    def cancel() -> None:
+        try:
+            for one in _ELSEWHERE:
+                one.cancel()
+            failed.clear()
+        # Every runner has exception types of its own, and all of them mean the same to the user.
+        except Exception as error:  # noqa: BLE001 - see above
+            failed[:] = [one_line(error)]
+        for one in _ELSEWHERE:
+            one.let_go()
+
+    canceller = threading.Thread(target=cancel, daemon=True)
+    canceller.start()
+    canceller.join(_CANCEL_SECONDS)
+    if failed:
+        return f", but the runner could not be told to ({failed[0]}): cancel its job there"
+    return ", and the runner's job was cancelled"
 
 
 def keep_answers() -> None:
@@ -52,8 +103,9 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
         # A full disk or a store that is away must not hold up the end.
         keeping = threading.Thread(target=keep_answers, daemon=True)
         keeping.start()
+        cancelled = cancel_elsewhere()
         keeping.join(_KEEP_SECONDS)
-        for step in (lambda: tell(why), tidy, sys.stderr.flush):
+        for step in (lambda: tell(f"{why}{cancelled}"), tidy, sys.stderr.flush):
             with contextlib.suppress(Exception):
                 step()
         os._exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import pathlib
 import posixpath
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -80,6 +81,11 @@ def open_binary(url: str, *, cached: bool = True) -> IO[bytes]:
 def is_local(url: str) -> bool:
     """Whether the URL is a path on this machine."""
     return "://" not in url or url.startswith(("file://", "local://"))
+
+
+def absolute(url: str) -> str:
+    """The same place, for a process that runs in another folder; what has a scheme is left as it is."""
+    return url if "://" in url else str(pathlib.Path(url).expanduser().absolute())
 
 
 def find_files(path: str) -> list[File]:

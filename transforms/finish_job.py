@@ -169,8 +169,13 @@ def _publish(
     chosen = sorted((part for part in parts if part.kind == kind), key=lambda part: (part.first, part.path))
     for number, part in enumerate(chosen):
         target = f"{folder}/{kind}-{number:05d}-of-{len(chosen):05d}.{suffix}"
-        if filesystem.exists(part.path) or not filesystem.exists(target):
+        if filesystem.exists(part.path):
             filesystem.mv(part.path, target)
+        elif not filesystem.exists(target):
+            raise LostRecordsError(
+                f"{part.path} was written by one worker and is not there for another: output.path must be on "
+                "a filesystem that all workers share; the output has no summary, so it does not count"
+            )
 
 
 def _stated(bias: LabelBias | ModelCalibration | StudentReading, layout: RowFormat) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -37,7 +39,15 @@ __all__ = [
     "new_writer",
 ]
 
+_LOGGER = logging.getLogger(__name__)
+
 Tier = Literal["slm", "llm"]
+
+_LOOK_SECONDS = 0.05
+"""How often, at most, a process looks at what others have written since: sooner than any runner starts anew
+what a dead worker had begun."""
+_LOOK_SHARE = 20
+"""And so many times as seldom as it takes long, which bounds what looking costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,8 @@ class Journal:
         self._lock = threading.RLock()
         self._indexes = {task: self._open_index(task) for task in of.fingerprints}
         self._writers = {task: self._new_writer(task) for task in of.fingerprints}
+        self._least_pause = _LOOK_SECONDS if can_append(self._filesystem) else of.place.flush_seconds
+        self._next_look = time.monotonic() + self._least_pause
         parts = [*self._writers.values(), *self._indexes.values()]
         self._finalizer = look_after(self, self._lock, self._filesystem, of.place, parts)
 
@@ -144,10 +156,47 @@ class Journal:
         return new_writer(self._filesystem, self._folder, self._stem(task), first, self._of.place)
 
     def find(self, task: str, text_key: bytes) -> Answer | None:
-        """The final answer to a text, as given before and with all it cost; None where it must be asked."""
+        """The final answer to a text, as given before and with all it cost; None where it must be asked.
+
+        What other processes were told by a hosted model meanwhile is found too: where one of them died, a
+        runner may have its records repeated here, long after this journal was opened.
+        """
         with self._lock:
-            answer = self._indexes[task].find(text_key, self._of.model, self._lacks)
-            return answer or self._held(task, text_key)
+            found = self._found(task, text_key)
+            if found is None and self._of.tier == "llm" and time.monotonic() >= self._next_look:
+                self._look_at_others()
+                found = self._found(task, text_key)
+            return found
+
+    def _found(self, task: str, text_key: bytes) -> Answer | None:
+        return self._indexes[task].find(text_key, self._of.model, self._lacks) or self._held(task, text_key)
+
+    def _look_at_others(self) -> None:
+        started = time.monotonic()
+        try:
+            self._take_in_others()
+        # Every filesystem has exception types of its own. What cannot be seen just now is asked for.
+        except Exception:
+            _LOGGER.warning("%s: cannot see what other workers wrote", self._folder, exc_info=True)
+        now = time.monotonic()
+        self._next_look = now + max(self._least_pause, _LOOK_SHARE * (now - started))
+
+    def _take_in_others(self) -> None:
+        self._filesystem.invalidate_cache(self._folder)
+        try:
+            files = self._filesystem.ls(self._folder, detail=True)
+        except FileNotFoundError:
+            return  # nobody has written yet
+        for task, index in self._indexes.items():
+            start, writer = f"{self._stem(task)}-", self._writers[task]
+            names = ((one["name"].rpartition("/")[2], one) for one in files)
+            index.take_in(
+                {
+                    one["name"]: one["size"]
+                    for name, one in names
+                    if name.startswith(start) and name.endswith(".jsonl") and not writer.owns(name)
+                }
+            )
 
     def _held(self, task: str, text_key: bytes) -> Answer | None:
         for line in self._writers[task].waiting():

@@ -41,7 +41,8 @@ class AppendedFile:
     def __init__(self, filesystem: AbstractFileSystem, folder: str, stem: str, first: bytes) -> None:
         """The file is made, with its first line, when something is written."""
         self._filesystem = filesystem
-        self._path = f"{folder}/{new_name(stem)}.jsonl"
+        self._name = new_name(stem)
+        self._path = f"{folder}/{self._name}.jsonl"
         self._first = first
         self._stream: Any = None
         self._offset = 0
@@ -86,6 +87,10 @@ class AppendedFile:
         self._stream.flush()
         self._offset += len(line)
 
+    def owns(self, name: str) -> bool:
+        """Whether a file of this name is what this writes."""
+        return name.startswith(self._name)
+
     def flush(self) -> list[Written]:
         """Nothing is held back here."""
         return []
@@ -121,7 +126,8 @@ class ObjectFiles:
     ) -> None:
         """`records` and `seconds` say how much may be lost when the process dies."""
         self._filesystem = filesystem
-        self._stem = f"{folder}/{new_name(stem)}"
+        self._name = new_name(stem)
+        self._stem = f"{folder}/{self._name}"
         self._first = first
         self._records, self._seconds = records, seconds
         self._held: list[bytes] = []
@@ -142,6 +148,10 @@ class ObjectFiles:
         """Write what is held where it is time. Raises `JournalError`."""
         due = len(self._held) >= self._records or time.monotonic() - self._since >= self._seconds
         return self.flush() if due else []
+
+    def owns(self, name: str) -> bool:
+        """Whether an object of this name is one that this writes."""
+        return name.startswith(self._name)
 
     def flush(self) -> list[Written]:
         """Write what is held. Raises `JournalError`; what is held stays so then."""

@@ -16,7 +16,7 @@ from router.records import Usage
 from transforms.journal_files import can_append
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy.typing as npt
     from fsspec import AbstractFileSystem
@@ -42,6 +42,7 @@ class AnswerIndex:
         self._places: npt.NDArray[np.int64] = np.empty((0, 3), np.int64)
         self._fresh: dict[bytes, list[_Place]] = {}
         self._wasted: dict[bytes, Usage] = {}
+        self._read: dict[str, int] = {}
         keys, places = array("Q"), array("q")
         for path in paths:
             self._scan(path, keys, places)
@@ -60,6 +61,8 @@ class AnswerIndex:
             else:
                 self._waste(line)
             offset += length
+            if line.endswith(b"\n"):
+                self._read[path] = offset
         if damaged:
             _LOGGER.warning(
                 "%s: %d damaged line(s) passed over; their answers are asked for again", path, damaged
@@ -88,6 +91,23 @@ class AnswerIndex:
             keys = np.array([int.from_bytes(key[:8], "big") for key, _ in entries], np.uint64)
             self._merge(keys, np.array([place for _, place in entries], np.int64))
             self._fresh.clear()
+
+    def take_in(self, sizes: Mapping[str, int]) -> None:
+        """Take in what other processes have written since to files of these sizes, or to new ones.
+
+        A file's unfinished last line is taken in when it is whole.
+        """
+        for path, size in sizes.items():
+            offset = self._read.get(path, 0)
+            if size <= offset:
+                continue
+            for line in self._files.lines(path, offset):
+                if not line.endswith(b"\n"):
+                    break
+                if is_whole(line):
+                    self.add(line, path, offset)
+                offset += len(line)
+            self._read[path] = offset
 
     def _merge(self, keys: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> None:
         keys, places = np.concatenate((self._keys, keys)), np.concatenate((self._places, places))
@@ -154,9 +174,10 @@ class _OpenFiles:
         self._on_disk = can_append(filesystem) and hasattr(os, "pread")
         self._open: OrderedDict[str, Any] = OrderedDict()
 
-    def lines(self, path: str) -> Iterable[bytes]:
-        """All lines of a file, their ends included."""
+    def lines(self, path: str, offset: int = 0) -> Iterable[bytes]:
+        """All lines of a file that begin at `offset` or after it, their ends included."""
         with self._filesystem.open(path, "rb") as stream:
+            stream.seek(offset)
             yield from stream
 
     def read(self, path: str, offset: int, length: int) -> bytes:

@@ -17,6 +17,7 @@ from router.spending import Spending, worst_cost
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
 from transforms.llm_client import LlmClient, LlmReply
+from transforms.one_at_a_time import OneAtATime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ class LlmSession:
     client: LlmClient
     spending: Spending | BudgetLedger
     journal: Journal | None
+    asking: OneAtATime = dataclasses.field(default_factory=OneAtATime)
+    """The questions under way, by task and text."""
 
 
 class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
@@ -110,8 +113,16 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
 
     def _answer(self, work: Work, session: LlmSession) -> tuple[Answer, LlmReply | None]:
         """The answer from the journal, or from a call that the budget allows; with the call's reply."""
+        key = text_key(work.record.text, work.record.task)
+        if session.journal is None:
+            return self._told_or_asked(work, key, session)
+        # A runner may have given up on a bundle that goes on in this process, and repeat it here meanwhile:
+        # whoever comes second finds the first one's answer in the journal.
+        with session.asking.holding((work.record.task, key)):
+            return self._told_or_asked(work, key, session)
+
+    def _told_or_asked(self, work: Work, key: bytes, session: LlmSession) -> tuple[Answer, LlmReply | None]:
         task = work.record.task
-        key = text_key(work.record.text, task)
         known = None if session.journal is None else session.journal.find(task, key)
         if known is not None:
             return known, None

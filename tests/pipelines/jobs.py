@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipelines.commands import calibrate_first
 from pipelines.prepare import prepare, start
-from pipelines.runner import options_of, run_plan
+from pipelines.runner import is_local, options_of, run_plan
 from router.job_loading import parse_job
 from tests.fake_models import gguf_file
 
@@ -95,7 +95,8 @@ class World:
         self, folder: pathlib.Path, *, options: Sequence[str] = (), workers: int = 1, **changes: Any
     ) -> Written:
         """Run the job, which writes to a folder; what it wrote."""
-        plan = prepare(self.job(**changes), workers=workers)
+        local = is_local(options_of(options))
+        plan = prepare(self.job(**changes), workers=workers, local=local)
         start(plan)
         plan = calibrate_first(plan, options_of(options), Console(quiet=True))
         run_plan(plan, options_of(options))

@@ -98,6 +98,13 @@ def test_one_process_stays(world: World, rows: int, arguments: tuple[str, ...]) 
     assert settled(world, rows, *arguments) == (None, 1, "in_memory")
 
 
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize("runner", ["FlinkRunner", "PortableRunner", "DataflowRunner"])
+def test_other_runners_have_workers_of_their_own(world: World, runner: str) -> None:
+    """Nothing is said and no option set: those of the local runner would go to theirs."""
+    assert settled(world, 2_000, f"--runner={runner}", "--parallelism=2") == (None, 1, "in_memory")
+
+
 def test_this_machine_has_cores(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the processors that share none; a container's quota bounds them."""
     monkeypatch.setattr(parallelism, "usable_cpus", lambda: [0, 1, 2, 3])

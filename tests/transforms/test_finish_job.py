@@ -162,6 +162,16 @@ def test_files_that_no_finished_bundle_names_are_not_published(tmp_path: pathlib
     assert not (tmp_path / "state" / "parts").exists()
 
 
+def test_a_part_that_is_not_here_is_told(tmp_path: pathlib.Path) -> None:
+    """Workers on machines that share no filesystem each have their own files."""
+    parts = parts_of(tmp_path)
+    (tmp_path / parts[0].path).unlink()
+
+    with pytest.raises(LostRecordsError, match="must be on a filesystem that all workers share"):
+        finish_job(None, parts, 5, BIASES, TYPES, ending(tmp_path))
+    assert not (tmp_path / "summary.json").exists()
+
+
 def test_a_job_without_annotations_still_writes_a_parquet_file(tmp_path: pathlib.Path) -> None:
     """With every column and no row, so that whoever reads the folder finds a table."""
     layout = RowFormat(pa.schema([("text", pa.string())]), frozenset(), single_label=True, adds_id=False)

@@ -73,6 +73,57 @@ def test_nothing_is_written_before_there_is_an_answer(tmp_path: pathlib.Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def soon(journal: Journal, number: int) -> tuple[str, ...] | None:
+    """The labels that are found for a text within the time after which a journal looks again."""
+    end = time.monotonic() + 5
+    while labels(journal, number) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    return labels(journal, number)
+
+
+def test_what_another_process_was_told_later_is_found(tmp_path: pathlib.Path) -> None:
+    """A worker that goes on must not pay again for what a dead one had been told, at first and later."""
+    survivor = Journal(of(tmp_path))
+    other = Journal(of(tmp_path))
+    other.keep("t", key(1), GOOD)
+    assert soon(survivor, 1) == ("good",)
+
+    other.keep("t", key(2), FAILED)
+    other.keep("t", key(2), GOOD)
+    assert soon(survivor, 2) == ("good",)
+    found = survivor.find("t", key(2))
+    assert found is not None
+    assert found.usage == CENT + CENT
+
+
+def test_its_own_lines_are_counted_once_however_often_a_journal_looks(tmp_path: pathlib.Path) -> None:
+    """What it cost stays what it cost."""
+    survivor, other = Journal(of(tmp_path)), Journal(of(tmp_path))
+    survivor.keep("t", key(1), GOOD)
+    other.keep("t", key(2), GOOD)
+    assert soon(survivor, 2) == ("good",)
+    other.keep("t", key(3), GOOD)
+    assert soon(survivor, 3) == ("good",)
+
+    found = [survivor.find("t", key(number)) for number in (1, 2, 3)]
+    assert [None if one is None else one.usage for one in found] == [CENT, CENT, CENT]
+
+
+def test_a_line_that_is_being_written_is_found_when_it_is_whole(tmp_path: pathlib.Path) -> None:
+    """Not half of it, and not twice."""
+    survivor = Journal(of(tmp_path))
+    line = write_entry(Entry(key(1), GOOD))
+    with (tmp_path / f"llm-{PRINT}-other.jsonl").open("wb", buffering=0) as stream:
+        stream.write(line[:-9])
+        time.sleep(0.2)
+        assert labels(survivor, 1) is None
+        stream.write(line[-9:])
+        assert soon(survivor, 1) == ("good",)
+    found = survivor.find("t", key(1))
+    assert found is not None
+    assert found.usage == CENT
+
+
 def test_other_questions_have_other_answers(tmp_path: pathlib.Path) -> None:
     """A changed prompt or label list makes another fingerprint."""
     Journal(of(tmp_path)).keep("t", key(1), GOOD)
