@@ -2,14 +2,13 @@
 
     python -m tools.measure_kernels plain: q8_0:file=out/model-q8_0.gguf --model smollm2
     python -m tools.measure_kernels plain: flash:flash_attn_type=1 other:build=FOLDER --model gemma3
-    python -m tools.measure_kernels plain: --model gemma3 --steps
 
 Each variant is NAME:KEY=VALUE,... in a process of its own. `file` is another file of the model, `build` a
 folder that holds a `llama_cpp` package of the same version, `env.NAME` a variable of the environment,
-`extra_bufts=0` leaves repacked weights out, `threads` is their number, `pack` how many records are packed, and
-every other key a field of llama.cpp's context parameters. All evaluate 512 tokens at once, then texts of 20 to
-30 tokens one by one and packed, one variant after the other. Ratios are medians over pairs of turns with the
-first variant, to which labels and probabilities are compared, too. `--steps` tells where the time goes.
+`extra_bufts=0` leaves repacked weights out, `threads` is their number, `pack` how many records are packed,
+and every other key a field of llama.cpp's context parameters. All evaluate 512 tokens at once, then texts of
+20 to 30 tokens one by one and packed, one variant after the other. Ratios are medians over pairs of turns
+with the first variant, to which labels and probabilities are compared, too.
 """
 
 from __future__ import annotations
@@ -141,10 +140,22 @@ class Variant:
             environment["PYTHONPATH"] = os.pathsep.join([build, str(pathlib.Path.cwd())])
         for name in [name for name in spec if name.startswith("env.")]:
             environment[name.removeprefix("env.")] = spec.pop(name)
-        command = [sys.executable, "-m", "tools.measure_kernels", "--model", model, "--work", json.dumps(spec)]
+        command = [
+            sys.executable,
+            "-m",
+            "tools.measure_kernels",
+            "--model",
+            model,
+            "--work",
+            json.dumps(spec),
+        ]
         self.threads = int(spec.get("threads", "1"))
         self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, "--work", json.dumps(spec)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.rates: dict[str, list[float]] = {way: [] for way in _WAYS}
 
@@ -179,7 +190,9 @@ def measure(variants: Sequence[Variant], repeats: int, records: int) -> list[dic
         line: dict[str, Any] = {"variant": variant.name, "resident_mb": said["resident_mb"]}
         for way in _WAYS:
             median = statistics.median(variant.rates[way])
-            ratios = [ours / theirs for ours, theirs in zip(variant.rates[way], first.rates[way], strict=True)]
+            ratios = [
+                ours / theirs for ours, theirs in zip(variant.rates[way], first.rates[way], strict=True)
+            ]
             line[way] = {
                 "tokens_per_second": round(median, 1),
                 "gflops_per_core": round(2 * said["parameters"] * median / variant.threads / 1e9, 1),

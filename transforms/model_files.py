@@ -1,4 +1,4 @@
-"""From a model's `source` to a GGUF file on this machine, with its digest checked."""
+"""From a model's `source` to a GGUF file on this machine, with its digest checked, in the wanted format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
-    """Path of the model's file, brought to this machine where needed.
+    """Path of the model's file, brought to this machine and into the wanted number format where needed.
 
     Raises `ModelFileError`, one line that says which model, what is wrong and what to do.
     """
@@ -38,7 +38,14 @@ def fetch_model(name: str, model: LlamaCppModel) -> pathlib.Path:
             _check_digest(path, model.sha256)
         except ModelFileError as error:
             raise ModelFileError(f"models.{name}.sha256: {error}") from error
-    return path
+    if model.format is None:
+        return path
+    from transforms.model_format import in_format  # noqa: PLC0415 - it imports this module
+
+    try:
+        return in_format(path, model.format, cache_folder() / "models")
+    except ModelFileError as error:
+        raise ModelFileError(f"models.{name}.format: {error}") from error
 
 
 def file_digest(path: pathlib.Path) -> str:

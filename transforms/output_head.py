@@ -84,7 +84,7 @@ def round_to_bf16(states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The nearest numbers with 8 bits for the digits; of two equally near ones the even one."""
     bits = states.view(np.uint32)
     half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    return ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
+    return np.asarray((bits + half) & np.uint32(0xFFFF0000), np.uint32).view(np.float32)
 
 
 def round_to_f16(states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

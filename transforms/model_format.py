@@ -1,0 +1,80 @@
+"""A model in the number format that a job wants: made once, and kept in the model cache."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from transforms.gguf_header import read_header
+from transforms.llama_adapter import ModelFileError
+from transforms.model_files import file_digest
+from transforms.quantize_model import describe_model, format_of, quantise
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+
+_LOGGER = logging.getLogger(__name__)
+_DIGITS = 16
+_MB = 1e6
+
+
+def in_format(source: pathlib.Path, wanted: str, folder: pathlib.Path) -> pathlib.Path:
+    """The model in a number format: `source` where it has that one, else a file of `folder`.
+
+    Of processes that want it at once, one makes the file and the others wait. Its name has the digest of the
+    source, so that another source is another file. Raises `ModelFileError` where it cannot be made.
+    """
+    if format_of(read_header(source)) == wanted:
+        return source
+    target = folder / f"{file_digest(source)[:_DIGITS]}-{wanted}.gguf"
+    if target.exists():
+        return target
+    with _alone(target):
+        if not target.exists():
+            _make(source, target, wanted)
+    return target
+
+
+def _make(source: pathlib.Path, target: pathlib.Path, wanted: str) -> None:
+    of = describe_model(source)
+    said = f"writing {source.name} ({of.lineage}, {of.bytes / _MB:.0f} MB) as {wanted} to {target}, once"
+    _LOGGER.info("%s", said)
+    started = time.monotonic()
+    made = quantise(of, target, wanted)
+    _LOGGER.info(
+        "%s has %.0f MB and took %.1f s%s",
+        target.name,
+        made.bytes / _MB,
+        time.monotonic() - started,
+        f"; what {of.format} rounded away is not in it" if of.quantised_as else "",
+    )
+
+
+@contextlib.contextmanager
+def _alone(target: pathlib.Path) -> Iterator[None]:
+    """Wait until no other process makes the file; the system lets go of the lock when its holder dies."""
+    path = target.with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: cannot be written ({error.strerror}); make room there, or let TEKIZAI_CACHE name "
+            "another folder"
+        ) from error
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The lock's file stays: who removed it would let in others beside one who waits for it.
+        yield
+    finally:
+        os.close(descriptor)
