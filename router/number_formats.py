@@ -1,6 +1,6 @@
 """The number formats that a model can be written in."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 NumberFormat = Literal[
     "f32",
@@ -24,3 +24,4 @@ NumberFormat = Literal[
     "q2_k",
 ]
 """About from large to small."""
+NUMBER_FORMATS: tuple[str, ...] = get_args(NumberFormat)

@@ -10,9 +10,9 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from router.number_formats import NumberFormat
+from router.number_formats import NUMBER_FORMATS
 from transforms.gguf_header import GgufHeader, read_header
 from transforms.llama_adapter import ModelFileError
 from transforms.llama_library import library, log_tail
@@ -29,7 +29,7 @@ _FILE_NAMES = (
 )
 _FILE_TYPES = {name: number for number, name in enumerate(_FILE_NAMES.split()) if name != "-"}
 """llama.cpp's numbers of whole files' formats (llama_ftype)."""
-FORMATS: tuple[str, ...] = get_args(NumberFormat)
+FORMATS = NUMBER_FORMATS
 """The formats that can be made, about from large to small."""
 NEEDS_IMPORTANCE = frozenset(
     {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs", "iq3_xs", "q2_k_s"}
