@@ -11,6 +11,7 @@ from pipelines.bench_jobs import JobSize, bench_pipeline, bench_scale
 from pipelines.bench_machine import machine, notes, versions
 from router.job import LlamaCppModel
 from router.job_wording import suggestion
+from router.number_formats import NUMBER_FORMATS
 from transforms.bench_engine import Engines, EngineSize
 from transforms.bench_llm import bench_llm
 from transforms.bench_router import bench_router
@@ -62,6 +63,7 @@ class Settings:
     data: str | None = None
     text: str = "text"
     quick: bool = False
+    as_format: str | None = None
 
     def repeats_of(self, section: str) -> int:
         """How many turns a section takes."""
@@ -86,6 +88,11 @@ def run_bench(settings: Settings, tell: Tell) -> dict[str, Any]:
         JobFailedError: A job of the benchmark failed.
     """
     sections = chosen_sections(settings.sections)
+    if settings.as_format not in (None, *NUMBER_FORMATS):
+        raise ValueError(
+            f"--format: {settings.as_format!r} is no number format; "
+            f"{suggestion(str(settings.as_format), NUMBER_FORMATS)}"
+        )
     models = chosen_models(settings.models) if {"slm", "scale"} & set(sections) else {}
     about = machine()
     runs: dict[str, Callable[[Tell], Any]] = {
@@ -152,12 +159,14 @@ def _installed(source: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _path(name: str, source: str) -> pathlib.Path:
-    return fetch_model(name, LlamaCppModel(engine="llama_cpp", source=source))
+def _path(name: str, source: str, as_format: str | None = None) -> pathlib.Path:
+    said = {"engine": "llama_cpp", "source": source, "format": as_format}
+    return fetch_model(name, LlamaCppModel.model_validate(said))
 
 
 def _slm(name: str, source: str, settings: Settings, tell: Tell) -> list[dict[str, Any]]:
-    engines = Engines(source, _path(name, source), settings.threads)
+    path, converted = _path(name, source), _path(name, source, settings.as_format)
+    engines = Engines(source, path, settings.threads, converted if converted != path else None)
     texts = _texts(settings)
     sets = (
         {"own": texts}
@@ -172,6 +181,7 @@ def _slm(name: str, source: str, settings: Settings, tell: Tell) -> list[dict[st
         return [
             {
                 "model": name,
+                "format": settings.as_format,
                 "layer_parameters": engines.model.layer_parameters,
                 "texts": kind,
                 **engines.measure(some, size, _told(f"{name}, {kind} texts", tell)),

@@ -31,6 +31,9 @@ def bench(  # noqa: PLR0917 - typer passes them by name
     model: Annotated[
         list[str] | None, typer.Option("--model", help="smollm2, gemma3, or a source; may be repeated.")
     ] = None,
+    as_format: Annotated[
+        str | None, typer.Option("--format", help="Number format of the models in slm, such as q8_0.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a model in slm.")] = 1,
     data: Annotated[str | None, typer.Option("--data", help="Texts of your own: a path or URL.")] = None,
     text: Annotated[str, typer.Option("--text", help="The column with the text.")] = "text",
@@ -45,7 +48,9 @@ def bench(  # noqa: PLR0917 - typer passes them by name
         from pipelines.show_bench import print_bench  # noqa: PLC0415 - rich's tables too
 
         told = Console(stderr=True)
-        settings = Settings(sections or (), repeats, records, model or (), threads, data, text, quick)
+        settings = Settings(
+            sections or (), repeats, records, model or (), threads, data, text, quick, as_format
+        )
         found = run_bench(settings, lambda line: say(told, line))
         if as_json:
             typer.echo(json.dumps(found, ensure_ascii=False, indent=1))

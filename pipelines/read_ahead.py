@@ -19,7 +19,8 @@ def read_ahead(job: Job) -> threading.Thread:
     What is wrong with a file is told when it is opened.
     """
     models = [job.models[name] for name in job.used_models]
-    local = [model for model in models if model.engine == "llama_cpp"]
+    # Making a model in another format takes a minute, and is told where it is waited for.
+    local = [model for model in models if model.engine == "llama_cpp" and model.format is None]
     thread = threading.Thread(target=_read, args=(local,), name="read-ahead", daemon=True)
     thread.start()
     return thread

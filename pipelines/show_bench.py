@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 
 _WAYS = {
     "tekizai": "Tekizai",
+    "tekizai_packed": "Tekizai, packed",
     "chat_json_schema": "chat, JSON",
+    "chat_json_schema_converted": "chat, converted",
     "grammar": "grammar",
     "limit": "512 at once",
 }
-_RATIOS = {"chat_json_schema": "to_chat_json_schema", "grammar": "to_grammar", "limit": "of_limit"}
+_RATIOS = {
+    "tekizai_packed": ("packed_to_chat_json_schema", " x chat"),
+    "chat_json_schema": ("to_chat_json_schema", " x"),
+    "chat_json_schema_converted": ("to_chat_json_schema_converted", " x"),
+    "grammar": ("to_grammar", " x"),
+    "limit": ("of_limit", " of it"),
+}
 _JOBS = {"rules_only": "routes by language", "all_routes": "domain, complexity too"}
 _MILLION = 1e6
 
@@ -57,19 +65,21 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
 
 def _print_slm(row: Mapping[str, Any], console: Console) -> None:
     millions = row["layer_parameters"] / _MILLION
+    as_format = f" as {row['format']}" if row.get("format") else ""
     _head(
         console,
-        f"slm: {printable(row['model'])} ({millions:.0f} M parameters in its layers), "
+        f"slm: {printable(row['model'])}{as_format} ({millions:.0f} M parameters in its layers), "
         f"{row['threads']} thread(s), {row['texts']} texts of {row['text_tokens']:.0f} tokens",
     )
     table = _table("way", "records/s", "tokens/s", "GFLOP/s a core", "Tekizai is")
     for name, way in row["ways"].items():
-        ratio = row["ratios"].get(_RATIOS.get(name, ""))
+        key, unit = _RATIOS.get(name, ("", ""))
+        ratio = row["ratios"].get(key)
         cells = (
             "" if way["records_per_second"] is None else _spread(way["records_per_second"]),
             _spread(way["tokens_per_second"]),
             _number(way["gflops_per_core"]),
-            "" if ratio is None else _spread(ratio, " x" if name != "limit" else " of it"),
+            "" if ratio is None else _spread(ratio, unit),
         )
         table.add_row(_WAYS[name], *cells, style="bold" if name == "tekizai" else None)
     console.print(table)

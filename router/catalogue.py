@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from router.number_formats import NumberFormat
 from router.prompts import PromptForm
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class CatalogueEntry(BaseModel):
     with_examples: FormEntry
     pack: Annotated[int, Field(ge=1, le=64)] = 1
     """The most records to evaluate together; 1 where that was found to gain nothing, or was not measured."""
+    pack_as: dict[NumberFormat, Annotated[int, Field(ge=1, le=64)]] = {}
+    """The same where the job file asks for the model in one of these number formats."""
 
 
 class Catalogue(BaseModel):
@@ -83,7 +86,7 @@ def load_catalogue(path: pathlib.Path) -> Catalogue:
 def records_together(entry: CatalogueEntry, model: LlamaCppModel) -> int:
     """The most records that a model evaluates together: the job file's word first, then the catalogue's."""
     if model.pack == "auto":
-        return entry.pack
+        return entry.pack if model.format is None else entry.pack_as.get(model.format, entry.pack)
     return 1 if model.pack == "off" else model.pack
 
 

@@ -27,6 +27,7 @@ from router.job_checks import (
     switch_or_settings,
     word_or_number,
 )
+from router.number_formats import NumberFormat
 from router.rule_checks import rule_problems
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), BeforeValidator(is_number)]
@@ -153,6 +154,8 @@ class LlamaCppModel(_Strict):
     """The model: a path or fsspec URL of a GGUF file, hf://REPO/FILE.gguf, or pypi://PACKAGE."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     """The file's SHA-256 as 64 hexadecimal digits; it is checked before the model is used."""
+    format: NumberFormat | None = None
+    """The number format to use the model in; it is made once, in the model cache. null: as the file is."""
     threads: Count | None = None
     """CPU threads of one worker process."""
     usd_per_hour: Usd | None = None

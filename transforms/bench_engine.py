@@ -11,7 +11,7 @@ from router.bench_figures import Spread, by_turns, digits, gflops_a_core, ratio_
 from router.job import LlamaCppModel, Task
 from transforms.bench_stock import StockLabeller
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import ContextConfig, LlamaModel
+from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel
 from transforms.slm_handler import LocalModel, prompt_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from router.prompts import LabelPrompt
 
-OURS, CHAT, GRAMMAR, LIMIT = "tekizai", "chat_json_schema", "grammar", "limit"
+OURS, PACKED, LIMIT = "tekizai", "tekizai_packed", "limit"
+CHAT, CHAT_CONVERTED, GRAMMAR = "chat_json_schema", "chat_json_schema_converted", "grammar"
+PACK = 16
 LIMIT_TOKENS = 512
 TASK = Task.model_validate(
     {
@@ -44,14 +46,23 @@ class EngineSize:
 class Engines:
     """One model, opened in each of the ways that are compared."""
 
-    def __init__(self, source: str, path: pathlib.Path, threads: int) -> None:
-        """Open them. Raises `ModelFileError` where the file is no model."""
-        self.model = LlamaModel(path)
+    def __init__(
+        self, source: str, path: pathlib.Path, threads: int, converted: pathlib.Path | None = None
+    ) -> None:
+        """Open them; of a model that was converted the stock ways get the file as it was, too.
+
+        Raises `ModelFileError` where a file is no model.
+        """
+        self.model = LlamaModel(converted or path)
         self._threads = threads
         local = LocalModel("bench", LlamaCppModel(engine="llama_cpp", source=source), threads, Decimal(0))
         task, prompt, tree = prompt_of(self.model, local, TASK)
-        self._scorer = LabelScorer(self.model, task, prompt, ScorerConfig(threads, label_tree=tree))
+        self._scorer, self._packed = (
+            LabelScorer(self.model, task, prompt, ScorerConfig(threads, label_tree=tree, pack=pack))
+            for pack in (1, PACK)
+        )
         self._stock = StockLabeller(str(path), task, prompt, threads)
+        self._converted = converted and StockLabeller(str(converted), task, prompt, threads)
         self._limit = self.model.open_context(ContextConfig(tokens=2 * LIMIT_TOKENS, threads=threads))
         self._limit_run = _many_tokens(self.model, prompt)
 
@@ -64,18 +75,21 @@ class Engines:
 
         Each way is asked about one text first, so that nobody's first turn evaluates the instruction.
         """
-        ways: dict[str, Callable[[str], int]] = {
-            OURS: self._ours,
-            CHAT: self._asking(self._stock.chat),
-            GRAMMAR: self._asking(self._stock.complete),
+        ways: dict[str, Callable[[Sequence[str]], int]] = {
+            OURS: lambda some: sum(map(self._ours, some)),
+            PACKED: self._ours_packed,
+            CHAT: _asking(self._stock, self._stock.chat),
+            GRAMMAR: _asking(self._stock, self._stock.complete),
         }
+        if self._converted:
+            ways[CHAT_CONVERTED] = _asking(self._converted, self._converted.chat)
         tokens: dict[str, list[float]] = {name: [] for name in ways}
 
         def turn_of(name: str) -> Callable[[int], float]:
             def turn(number: int) -> float:
-                asked = slice_of(texts, number, size.records)
+                asked = slice_of(texts, number, PACK if name == PACKED else size.records)
                 started = time.perf_counter()
-                evaluated = sum(map(ways[name], asked))
+                evaluated = ways[name](asked)
                 seconds = time.perf_counter() - started
                 tokens[name].append(evaluated / seconds)
                 return len(asked) / seconds
@@ -83,7 +97,7 @@ class Engines:
             return turn
 
         for way in ways.values():
-            way(texts[-1])
+            way(texts[-2:])
         turns = {name: turn_of(name) for name in ways} | {LIMIT: lambda _: self._evaluate_at_once()}
         found = by_turns(turns, size.repeats, tell)
         tokens[LIMIT] = found.pop(LIMIT)
@@ -102,9 +116,13 @@ class Engines:
             for name in tokens
         }
         ratios = {
-            f"to_{name}": ratio_of_turns(records[OURS], records[name]).as_json() for name in (CHAT, GRAMMAR)
+            f"{ours}to_{name}": ratio_of_turns(records[way], records[name]).as_json()
+            for way, ours in ((OURS, ""), (PACKED, "packed_"))
+            for name in (CHAT, CHAT_CONVERTED, GRAMMAR)
+            if name in records
         }
         ratios["of_limit"] = ratio_of_turns(tokens[OURS], tokens[LIMIT]).as_json()
+        ratios["packed_of_limit"] = ratio_of_turns(tokens[PACKED], tokens[LIMIT]).as_json()
         mean = sum(map(self.count_tokens, texts)) / len(texts)
         return {"text_tokens": digits(mean), "threads": self._threads, "ways": ways, "ratios": ratios}
 
@@ -112,12 +130,13 @@ class Engines:
         _, usage = self._scorer.score(text)
         return usage.input_tokens - usage.cached_tokens
 
-    def _asking(self, ask: Callable[[str], str]) -> Callable[[str], int]:
-        def evaluated(text: str) -> int:
-            before = self._stock.evaluated
-            ask(text)
-            return self._stock.evaluated - before
-
+    def _ours_packed(self, texts: Sequence[str]) -> int:
+        """Tokens that were evaluated for all of them. Raises `EngineError` where one failed."""
+        evaluated = 0
+        for found in self._packed.score_many(texts):
+            if isinstance(found, EngineError):
+                raise found
+            evaluated += found[1].input_tokens - found[1].cached_tokens
         return evaluated
 
     def _evaluate_at_once(self) -> float:
@@ -132,8 +151,23 @@ class Engines:
         """Free all of it."""
         self._limit.close()
         self._stock.close()
+        if self._converted:
+            self._converted.close()
         self._scorer.close()
+        self._packed.close()
         self.model.close()
+
+
+def _asking(stock: StockLabeller, ask: Callable[[str], str]) -> Callable[[Sequence[str]], int]:
+    """What asks about texts one by one, and returns how many tokens that evaluated."""
+
+    def evaluated(texts: Sequence[str]) -> int:
+        before = stock.evaluated
+        for text in texts:
+            ask(text)
+        return stock.evaluated - before
+
+    return evaluated
 
 
 def _many_tokens(model: LlamaModel, prompt: LabelPrompt) -> list[int]:

@@ -281,7 +281,8 @@ class LlamaContext:
                 self.decode_run(runs[0][:whole], start, want_last=False)
             runs, start = [runs[0][whole:]], start + whole
         rows = self.rows_together or self._model.rows_together
-        lasts = self._fill_batch(runs, start, rows, outputs=rows if head is not None else 1)
+        # The last layer sees the outputs only, and a single one is summed in another way than several.
+        lasts = self._fill_batch(runs, start, rows, outputs=ROWS_TOGETHER if head is not None else 1)
         count = len(runs) * padded(max(map(len, runs)), rows)
         found = self._outputs(count, lasts, head)
         return np.stack([logits[tokens] for logits in found] if head is None else found)

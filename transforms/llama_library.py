@@ -31,7 +31,21 @@ def library() -> Any:  # noqa: ANN401 - the bindings are untyped
     from llama_cpp import llama_cpp  # noqa: PLC0415 - loading it takes 100 ms and only workers need it
 
     llama_cpp.llama_backend_init()
+    _load_kernels(llama_cpp)
     return llama_cpp
+
+
+def _load_kernels(bindings: Any) -> None:  # noqa: ANN401 - the bindings are untyped
+    """Load the best kernels for this processor, where the build has some for each (GGML_CPU_ALL_VARIANTS)."""
+    ggml = bindings._lib  # noqa: SLF001 - the bindings leave these functions out
+    ggml.ggml_backend_reg_count.restype = ctypes.c_size_t
+    if ggml.ggml_backend_reg_count() > 0:
+        return
+    ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
+    silent = bindings.llama_log_callback(lambda *_: None)
+    bindings.llama_log_set(silent, None)
+    ggml.ggml_backend_load_all_from_path(os.fsencode(os.path.dirname(ggml._name)))  # noqa: PTH120, SLF001
+    bindings.llama_log_set(bindings.llama_log_callback(), None)
 
 
 def build_features() -> str:

@@ -1,8 +1,7 @@
-"""From a model's `source` to a GGUF file on this machine, with its digest checked."""
+"""From a model's `source` to a GGUF file on this machine, with its digest checked, in the wanted format."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -18,14 +17,10 @@ from typing import TYPE_CHECKING
 import fsspec
 
 from transforms.llama_adapter import ModelFileError, check_gguf
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from transforms.one_maker import one_maker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from router.job import LlamaCppModel
 
@@ -33,7 +28,7 @@ _DIGESTING = threading.Lock()
 
 
 def fetch_model(name: str, model: LlamaCppModel, expected: str | None = None) -> pathlib.Path:
-    """Path of the model's file, brought to this machine where needed.
+    """Path of the model's file, brought to this machine and into the wanted number format where needed.
 
     Args:
         name: of the model in the job file, for messages.
@@ -52,6 +47,13 @@ def fetch_model(name: str, model: LlamaCppModel, expected: str | None = None) ->
             _check_digest(path, model.sha256)
         except ModelFileError as error:
             raise ModelFileError(f"models.{name}.sha256: {error}") from error
+    if model.format is not None:
+        from transforms.model_format import in_format  # noqa: PLC0415 - it imports this module
+
+        try:
+            path = in_format(path, model.format, cache_folder() / "models")
+        except ModelFileError as error:
+            raise ModelFileError(f"models.{name}.format: {error}") from error
     if expected is not None and file_digest(path) != expected.lower():
         raise ModelFileError(
             f"models.{name}.source: {path} on this worker has the sha256 {file_digest(path)}, and the "
@@ -68,6 +70,11 @@ def known_digest(name: str, model: LlamaCppModel, *, local: bool) -> str:
     path = pathlib.Path(model.source)
     if local or "://" in model.source or path.expanduser().exists():
         return file_digest(fetch_model(name, model))
+    if model.format is not None:
+        raise ModelFileError(
+            f"models.{name}.format: {path}: no such file on this machine to be converted; convert it with "
+            "`tekizai models quantize`, and give the workers the file that comes out"
+        )
     if model.sha256 is None:
         raise ModelFileError(
             f"models.{name}.source: {path}: no such file on this machine; if the workers have it, say which "
@@ -157,13 +164,16 @@ def _kept(
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{name}-") as folder:
+        with one_maker(target) as alone:
             if _is_whole(target, sha256):
                 return target  # another process made it while this one waited
-            part = pathlib.Path(folder) / "model.gguf"
-            make(part)
-            _check_arrived(part, source, sha256)
-            part.replace(target)
+            if alone:
+                _clear_halves(target)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{name}-") as folder:
+                part = pathlib.Path(folder) / "model.gguf"
+                make(part)
+                _check_arrived(part, source, sha256)
+                part.replace(target)
     except ModelFileError:
         raise
     # Filesystems and packages have exception types of their own, and here all of them mean the same.
@@ -188,21 +198,10 @@ def _is_whole(path: pathlib.Path, sha256: str | None) -> bool:
     return path.exists() and (sha256 is None or file_digest(path) == sha256.lower())
 
 
-@contextlib.contextmanager
-def _alone(target: pathlib.Path) -> Iterator[None]:
-    """Hold the right to make a file. The operating system takes it back when the process dies, however."""
-    locks = target.parent.with_name("locks")
-    locks.mkdir(exist_ok=True)
-    with (locks / target.stem).open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except (AttributeError, OSError):  # Windows; a network's disk without locks
-            yield  # two may fetch it then, and each sees it whole all the same
-            return
-        # What a killed process left half done.
-        for folder in target.parent.glob(f"{target.stem}-*/"):
-            shutil.rmtree(folder, ignore_errors=True)
-        yield
+def _clear_halves(target: pathlib.Path) -> None:
+    """Remove what killed processes left half done, where nobody else can be making the file."""
+    for folder in target.parent.glob(f"{target.stem}-*/"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _from_hub(rest: str) -> pathlib.Path:

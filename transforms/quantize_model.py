@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from router.number_formats import NUMBER_FORMATS
 from transforms.gguf_header import GgufHeader, read_header
 from transforms.llama_adapter import ModelFileError
 from transforms.llama_library import library, log_tail
@@ -28,10 +29,7 @@ _FILE_NAMES = (
 )
 _FILE_TYPES = {name: number for number, name in enumerate(_FILE_NAMES.split()) if name != "-"}
 """llama.cpp's numbers of whole files' formats (llama_ftype)."""
-FORMATS = (
-    *("f32", "bf16", "f16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_m", "q4_k_s", "q4_1"),
-    *("q4_0", "iq4_nl", "iq4_xs", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"),
-)
+FORMATS = NUMBER_FORMATS
 """The formats that can be made, about from large to small."""
 NEEDS_IMPORTANCE = frozenset(
     {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs", "iq3_xs", "q2_k_s"}
@@ -75,7 +73,7 @@ def describe_model(path: pathlib.Path) -> ModelFile:
     total = sum(header.weights.values()) or 1
     return ModelFile(
         str(path),
-        _format_of(header),
+        format_of(header),
         tuple((header.text(_WEIGHTS_WERE) or "").split()),
         header.quantised,
         path.stat().st_size,
@@ -84,7 +82,8 @@ def describe_model(path: pathlib.Path) -> ModelFile:
     )
 
 
-def _format_of(header: GgufHeader) -> str:
+def format_of(header: GgufHeader) -> str:
+    """What most of a file's weights are, as the file says it."""
     number = header.number("general.file_type")
     names = {value: name for name, value in _FILE_TYPES.items()}
     return names.get(-1 if number is None else number) or next(iter(header.weights), "unknown")

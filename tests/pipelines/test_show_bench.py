@@ -33,6 +33,7 @@ FOUND: dict[str, Any] = {
         "slm": [
             {
                 "model": "a/folder/with/a/long/name/model\x1b[31m.gguf",
+                "format": "q4_k_m",
                 "layer_parameters": 123_456_789_012,
                 "threads": 64,
                 "texts": "short",
@@ -43,10 +44,15 @@ FOUND: dict[str, Any] = {
                         "tokens_per_second": spread(1234567.8),
                         "gflops_per_core": 1234.5,
                     }
-                    for name in ("tekizai", "chat_json_schema", "grammar", "limit")
+                    for name in (
+                        *("tekizai", "tekizai_packed", "chat_json_schema", "chat_json_schema_converted"),
+                        *("grammar", "limit"),
+                    )
                 },
                 "ratios": {
                     "to_chat_json_schema": spread(123.4),
+                    "to_chat_json_schema_converted": spread(123.4),
+                    "packed_to_chat_json_schema": spread(123.4),
                     "to_grammar": spread(12.3),
                     "of_limit": spread(0.95),
                 },

@@ -73,6 +73,20 @@ def test_records_together(pack: str | int, expected: int) -> None:
     )
 
 
+def test_records_together_in_another_format() -> None:
+    """What was measured for a number format counts where the job asks for that format."""
+    measured = ENTRY.model_copy(update={"pack_as": {"q8_0": 16}})
+    facts = {"engine": "llama_cpp", "source": "tiny.gguf"}
+
+    def together(**more: object) -> int:
+        return records_together(measured, LlamaCppModel.model_validate({**facts, **more}))
+
+    assert together() == 1
+    assert together(format="q8_0") == 16
+    assert together(format="bf16") == 1
+    assert together(format="q8_0", pack="off") == 1
+
+
 @pytest.mark.parametrize(
     ("examples", "has_template", "expected"),
     [

@@ -212,3 +212,10 @@ def test_how_many_records_together(pack: str, says: str) -> None:
     text = edited(("threads: 1", f"threads: 1, pack: {pack}"))
 
     assert refused(text) == (f"job.yaml: models.smollm2.pack: {says}",)
+
+
+def test_a_number_format_that_there_is_not() -> None:
+    """The line lists those that there are."""
+    (line,) = refused(edited(("threads: 1", "threads: 1, format: q9")))
+
+    assert line.startswith("job.yaml: models.smollm2.format: 'q9' is not one of f32, bf16, f16, q8_0, ")

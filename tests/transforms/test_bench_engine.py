@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from router.job import LlamaCppModel
 from tests.models import SMOLLM2, real_model
-from transforms.bench_engine import CHAT, GRAMMAR, LIMIT, OURS, TASK, Engines, EngineSize
+from transforms.bench_engine import (
+    CHAT,
+    CHAT_CONVERTED,
+    GRAMMAR,
+    LIMIT,
+    OURS,
+    PACKED,
+    TASK,
+    Engines,
+    EngineSize,
+)
 from transforms.bench_model import InstantScorer
 from transforms.bench_stock import _label, _one_of
 from transforms.model_files import fetch_model
+from transforms.quantize_model import describe_model, quantise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +48,13 @@ def test_every_way_is_measured_and_compared(engines: Engines) -> None:
     found = engines.measure(TEXTS, EngineSize(repeats=1, records=1, threads=1), told.append)
 
     ways, ratios = found["ways"], found["ratios"]
-    assert list(ways) == [OURS, CHAT, GRAMMAR, LIMIT]
+    assert list(ways) == [OURS, PACKED, CHAT, GRAMMAR, LIMIT]
     assert told == [f"turn 1 of 1: {name}" for name in ways]
     for name in (CHAT, GRAMMAR):
         expected = ways[OURS]["records_per_second"]["median"] / ways[name]["records_per_second"]["median"]
         assert ratios[f"to_{name}"]["median"] == pytest.approx(expected, rel=0.01)
+        packed = ways[PACKED]["records_per_second"]["median"] / ways[name]["records_per_second"]["median"]
+        assert ratios[f"packed_to_{name}"]["median"] == pytest.approx(packed, rel=0.01)
     limit = ways[LIMIT]["tokens_per_second"]["median"]
     assert ratios["of_limit"]["median"] == pytest.approx(
         ways[OURS]["tokens_per_second"]["median"] / limit, rel=0.01
@@ -48,6 +62,20 @@ def test_every_way_is_measured_and_compared(engines: Engines) -> None:
     # 134,515,008 weights, of which 49,152 x 576 are the table of embeddings.
     assert engines.model.layer_parameters == 106_203_456
     assert ways[LIMIT]["gflops_per_core"] == pytest.approx(2 * 106_203_456 * limit / 1e9, rel=0.01)
+
+
+def test_a_converted_model(tmp_path: pathlib.Path) -> None:
+    """Tekizai and the limit have the converted file; the stock ways have the one that it was made of, too."""
+    shipped = pathlib.Path(real_model(SMOLLM2).path)
+    converted = pathlib.Path(quantise(describe_model(shipped), tmp_path / "a.gguf", "q8_0").path)
+    opened = Engines(f"pypi://{SMOLLM2}", shipped, 1, converted)
+
+    found = opened.measure(TEXTS, EngineSize(repeats=1, records=1, threads=1), lambda _: None)
+
+    assert list(found["ways"]) == [OURS, PACKED, CHAT, GRAMMAR, CHAT_CONVERTED, LIMIT]
+    assert {f"to_{CHAT_CONVERTED}", f"packed_to_{CHAT_CONVERTED}"} < set(found["ratios"])
+    assert opened.model.path == str(converted)
+    opened.close()
 
 
 def test_our_tokens_are_the_texts_and_the_prompts_end(engines: Engines) -> None:

@@ -9,13 +9,13 @@ import transforms.llama_adapter
 import transforms.llama_tap
 from tests.models import GEMMA, SMOLLM2, probabilities, prompt_tokens, real_model, scorer_of, short_prompt
 from transforms.llama_adapter import ContextConfig
-from transforms.output_head import OutputHead, find_head, round_to_8_bits
+from transforms.output_head import OutputHead, find_head, round_to_8_bits, round_to_bf16, round_to_f16
 
 TOKENS = np.array([2, 5])
 ROWS = np.zeros((2, 32), np.float32)
 ROWS[0, 0], ROWS[1, :2] = 2.0, (1.0, 3.0)
 STATE = np.zeros(32, np.float32)
-STATE[:2] = 127.0, 10.4
+STATE[:2] = 127.0, 10.28
 
 
 def vocabulary(second: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -37,19 +37,31 @@ def test_rounding_to_8_bits() -> None:
     assert found[1, 32:34] == pytest.approx([-127 * 0.0200042724609375, 0.0200042724609375], rel=1e-6)
 
 
+def test_rounding_to_16_bits() -> None:
+    """Each format keeps its own number of digits; of two equally near ones the even one is taken."""
+    # After 1, bf16 has steps of 2**-7 and f16 of 2**-10: odd multiples of 2**-8 lie between two of bf16.
+    states = np.array([[1.0, -1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-10, 1e5]], np.float32)
+
+    assert round_to_bf16(states)[0, :5].tolist() == [1.0, -1.0, 1.0, 1 + 2 * 2**-7, 1.0]
+    assert round_to_f16(states)[0].tolist() == [*states[0, :5].tolist(), np.inf]
+
+
 @pytest.mark.parametrize(
-    ("logit", "rounded"),
+    ("second", "rounding"),
     [
-        pytest.param(127.0 + 3 * 10, True, id="the engine rounds: 10.4 is 10"),
-        pytest.param(127.0 + 3 * 10.4, False, id="it does not"),
+        pytest.param(10.0, "q8_0", id="steps of 1, as 127 is the largest"),
+        pytest.param(10.25, "bf16", id="steps of 1/16"),
+        pytest.param(10.28125, "f16", id="steps of 1/128"),
+        pytest.param(10.28, "none", id="as it is"),
     ],
 )
-def test_the_arithmetic_is_found_out(logit: float, rounded: bool) -> None:
+def test_the_arithmetic_is_found_out(second: float, rounding: str) -> None:
     """What the engine made of one state tells how it does it."""
+    logit = 127.0 + 3 * second
     head = find_head(TOKENS, ROWS, STATE, vocabulary(logit))
 
     assert head is not None
-    assert head.rounded is rounded
+    assert head.rounding == rounding
     assert head.logits(STATE[np.newaxis])[0] == pytest.approx([254.0, logit], abs=1e-4)
 
 
@@ -61,7 +73,7 @@ def test_another_head_is_not_taken_for_this_one() -> None:
 def test_a_state_gives_the_same_beside_others() -> None:
     """Bit by bit, however many there are."""
     rng = np.random.default_rng(1)
-    head = OutputHead(np.arange(50), rng.normal(size=(50, 64)).astype(np.float32), rounded=True)
+    head = OutputHead(np.arange(50), rng.normal(size=(50, 64)).astype(np.float32), "q8_0")
     states = rng.normal(size=(17, 64)).astype(np.float32)
 
     together = head.logits(states)

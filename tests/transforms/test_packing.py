@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.models import GEMMA, SMOLLM2, real_model, short_prompt, task_of
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaContext, LlamaModel
 from transforms.packing import PackSize, bundles, pack_size
+from transforms.quantize_model import describe_model, quantise
 
 if TYPE_CHECKING:
     from router.records import LabelScores, Usage
@@ -96,6 +98,24 @@ def test_the_same_as_alone(package: str, threads: int) -> None:
             assert usage.seconds > 0.0
     for scorer in (alone, packed):
         scorer.close()
+
+
+@pytest.mark.parametrize("wanted", ["bf16", "q8_0"])
+def test_the_same_as_alone_in_other_formats(wanted: str, tmp_path: pathlib.Path) -> None:
+    """Bit by bit, also where a kernel sums one row in another order than several."""
+    source = describe_model(pathlib.Path(real_model(SMOLLM2).path))
+    model = LlamaModel(quantise(source, tmp_path / "model.gguf", wanted).path)
+    alone, packed = scorer_with(model, 1), scorer_with(model, 4)
+
+    found = scored(packed.score_many(TEXTS))
+
+    assert alone._head is not None
+    assert [scores.probabilities.tolist() for scores, _ in found] == [
+        alone.score(text)[0].probabilities.tolist() for text in TEXTS
+    ]
+    for scorer in (alone, packed):
+        scorer.close()
+    model.close()
 
 
 @pytest.mark.parametrize(("package", "rows"), [(SMOLLM2, 1), (GEMMA, 4)])
