@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 .PHONY: help install dataflow demo flink flink-demo prism test lint types check lock clean
 
 help:  ## Show what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 install: $(STAMP)  ## Make .venv with Tekizai, two small models and the development tools
 
