@@ -20,7 +20,7 @@ from rich.console import Console
 from pipelines.commands import calibrate_job, plan_job, run_job
 from pipelines.dataflow import budget_sharers, check_dataflow, processes_of, settle_dataflow
 from pipelines.errors import DONE
-from pipelines.runner import is_dataflow, options_of
+from pipelines.runner import cause_of, is_dataflow, options_of
 from tests.fake_dataflow import run_here
 
 if TYPE_CHECKING:
@@ -479,3 +479,29 @@ def test_only_the_large_models_key_is_told_of(ready: World, monkeypatch: pytest.
 
     assert lines[-1] == "models.big: workers read THE_KEY from their own environment (docs/dataflow.md)"
     assert "secret" not in "".join(lines)
+
+
+class DataflowRuntimeException(Exception):  # noqa: N818 - as Beam's is called
+    """Stands in for Beam's."""
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            'Traceback (most recent call last):\n  File "llm_client.py", line 3, in ask\n'
+            "transforms.llm_access.LlmStop: model 'm': THE_KEY is not set. [while running 'Ask big/ParDo-23']\n",
+            "model 'm': THE_KEY is not set.",
+        ),
+        (
+            "The job failed because a work item has failed 4 times.\nLook in previous log entries.",
+            "DataflowRuntimeException: Dataflow pipeline failed. State: FAILED, Error: The job failed because a "
+            "work item has failed 4 times. Look in previous log entries.",
+        ),
+    ],
+)
+def test_why_a_job_failed(said: str, line: str) -> None:
+    """What this project raised in a worker, else all that the service says, in one line."""
+    error = DataflowRuntimeException(f"Dataflow pipeline failed. State: FAILED, Error:\n{said}")
+
+    assert cause_of(error) == line
