@@ -496,8 +496,8 @@ class DataflowRuntimeException(Exception):  # noqa: N818 - as Beam's is called
     [
         (FROM_A_WORKER, "model 'm': THE_KEY is not set."),
         (
-            "A work item has failed 4 times.\nLook in previous log entries.",
-            "DataflowRuntimeException: Failed. Error: A work item has failed 4 times. Look in previous log entries.",
+            "A work item has failed.\nLook in previous log entries.",
+            "DataflowRuntimeException: Failed. Error: A work item has failed. Look in previous log entries.",
         ),
     ],
 )
