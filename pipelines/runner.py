@@ -210,6 +210,8 @@ def cause_of(error: BaseException) -> str:
     """The line that matters in a worker's error: what this project raised, else what was raised last."""
     # From a worker in this process the exception comes as it is, from another one as text.
     text = str(error.args[0]) if error.args else ""
+    if type(error).__name__ == "DataflowRuntimeException" and "Traceback " not in text:
+        text = " ".join(text.split())  # what the service says stands on the second line
     if not text.startswith("Traceback "):
         text = f"{type(error).__name__}: {text}"
     stage = _STAGE.search(text)

@@ -20,7 +20,7 @@ from rich.console import Console
 from pipelines.commands import calibrate_job, plan_job, run_job
 from pipelines.dataflow import budget_sharers, check_dataflow, processes_of, settle_dataflow
 from pipelines.errors import DONE
-from pipelines.runner import is_dataflow, options_of
+from pipelines.runner import cause_of, is_dataflow, options_of
 from tests.fake_dataflow import run_here
 
 if TYPE_CHECKING:
@@ -479,3 +479,28 @@ def test_only_the_large_models_key_is_told_of(ready: World, monkeypatch: pytest.
 
     assert lines[-1] == "models.big: workers read THE_KEY from their own environment (docs/dataflow.md)"
     assert "secret" not in "".join(lines)
+
+
+FROM_A_WORKER = """Traceback (most recent call last):
+  File "llm_client.py", line 3, in ask
+transforms.llm_access.LlmStop: model 'm': THE_KEY is not set. [while running 'Ask big/ParDo-23']
+"""
+
+
+class DataflowRuntimeException(Exception):  # noqa: N818 - as Beam's is called
+    """Stands in for Beam's."""
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (FROM_A_WORKER, "model 'm': THE_KEY is not set."),
+        (
+            "A work item has failed.\nLook in previous log entries.",
+            "DataflowRuntimeException: Failed. Error: A work item has failed. Look in previous log entries.",
+        ),
+    ],
+)
+def test_why_a_job_failed(said: str, line: str) -> None:
+    """What this project raised in a worker, else all that the service says, in one line."""
+    assert cause_of(DataflowRuntimeException(f"Failed. Error:\n{said}")) == line
