@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import DirectOptions
 
 from pipelines.runner import is_local
 from router.job import LlamaCppModel
-from transforms.cpus import usable_cpus
+from transforms.cpus import usable_cores
 from transforms.files import find_files, is_dataset
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ PROCESS_BYTES = 1 << 30
 """Memory that a process may need beside the models' files, which all processes share."""
 
 _OPTIONS = ("--direct_num_workers", "--direct_running_mode")
-_CPUS = pathlib.Path("/sys/devices/system/cpu")
-_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
 _MEMORY = pathlib.Path("/proc/meminfo")
 
 
@@ -114,26 +112,7 @@ def settle_workers(
 
 def this_machine() -> Machine:
     """The cores that this process may use, and the memory that is free."""
-    cores = len({_core_of(cpu) for cpu in usable_cpus()})
-    quota = _quota()
-    return Machine(cores if quota is None else max(1, min(cores, int(quota))), _free_bytes())
-
-
-def _core_of(cpu: int) -> str:
-    """The processors that share a core with this one, itself among them."""
-    try:
-        return (_CPUS / f"cpu{cpu}/topology/thread_siblings_list").read_text(encoding="ascii")
-    except OSError:
-        return str(cpu)
-
-
-def _quota() -> float | None:
-    """Processors' time that a container may use, in processors; None where it is not bounded."""
-    try:
-        most, _, period = _QUOTA.read_text(encoding="ascii").partition(" ")
-        return int(most) / int(period)
-    except (OSError, ValueError):
-        return None
+    return Machine(usable_cores(), _free_bytes())
 
 
 def _free_bytes() -> int | None:

@@ -33,7 +33,7 @@ from router.rule_checks import unknown_names
 from router.rules import wanted
 from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
-from transforms.cpus import usable_cpus
+from transforms.cpus import usable_cores
 from transforms.files import absolute
 from transforms.finish_job import Ending, job_digest
 from transforms.journal import JournalOf, JournalPlace, Tier
@@ -247,7 +247,7 @@ def open_models(opening: Opening) -> Models:
     table = load_price_table(asset_path("configs/prices.yaml"))
     prints = _local_prints(opening, local, digests)
     for name, model in local.items():
-        threads = model.threads or (max(1, len(usable_cpus()) // opening.workers) if opening.local else 1)
+        threads = model.threads or (max(1, usable_cores() // opening.workers) if opening.local else 1)
         usd = local_price(model, threads, table, job.machine)
         prices[name] = local_note(model, threads, usd, table, job.machine)
         wanted = LocalModel(

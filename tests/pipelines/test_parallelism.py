@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions
@@ -12,7 +12,6 @@ from pipelines.parallelism import WORTH_BYTES, WORTH_RECORDS, Machine, choose_pr
 from pipelines.runner import options_of
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Sequence
 
     from tests.pipelines.jobs import World
@@ -103,23 +102,3 @@ def test_one_process_stays(world: World, rows: int, arguments: tuple[str, ...]) 
 def test_other_runners_have_workers_of_their_own(world: World, runner: str) -> None:
     """Nothing is said and no option set: those of the local runner would go to theirs."""
     assert settled(world, 2_000, f"--runner={runner}", "--parallelism=2") == (None, 1, "in_memory")
-
-
-def test_this_machine_has_cores(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as the processors that share none; a container's quota bounds them."""
-    monkeypatch.setattr(parallelism, "usable_cpus", lambda: [0, 1, 2, 3])
-    for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
-        folder = tmp_path / f"cpu{cpu}" / "topology"
-        folder.mkdir(parents=True)
-        (folder / "thread_siblings_list").write_text(siblings)
-    quota: Any = tmp_path / "cpu.max"
-    monkeypatch.setattr(parallelism, "_CPUS", tmp_path)
-    monkeypatch.setattr(parallelism, "_QUOTA", quota)
-
-    assert parallelism.this_machine().cores == 2
-    quota.write_text("max 100000")
-    assert parallelism.this_machine().cores == 2
-    quota.write_text("150000 100000")
-    assert parallelism.this_machine().cores == 1
-    quota.write_text("50000 100000")
-    assert parallelism.this_machine().cores == 1

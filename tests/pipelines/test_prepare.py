@@ -100,7 +100,7 @@ def test_models_that_no_rule_names_are_not_opened(ready: World) -> None:
 
 def test_the_cores_are_shared_by_the_workers(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each gets at least one thread; a number in the job file wins."""
-    monkeypatch.setattr(module, "usable_cpus", lambda: list(range(8)))
+    monkeypatch.setattr(module, "usable_cores", lambda: 8)
     local = ready.job().models["small"].model_dump(mode="json", exclude_none=True)
     free = {name: value for name, value in local.items() if name != "threads"}
     job = ready.job(models={"small": free, "large": {**local, "threads": 5}})
