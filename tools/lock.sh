@@ -9,7 +9,7 @@ build/lock/bin/python -m pip install --quiet --upgrade pip uv
 
 # Only metadata is needed, so the Python that is here serves for all; none needs to be fetched.
 UV_PYTHON_DOWNLOADS=never build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
-  --all-extras --group dev --no-annotate --no-header --output-file build/lock/constraints.txt pyproject.toml
+  --extra models --extra s3 --extra gcs --extra dataflow --group dev --no-annotate --no-header --output-file build/lock/constraints.txt pyproject.toml
 
 {
   echo "# Exact versions of everything that Tekizai and its development tools install, for Python 3.10 to 3.13."
