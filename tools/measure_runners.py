@@ -53,14 +53,12 @@ def service(workers: int, *, in_driver: bool) -> Submitting:
 
     @contextlib.contextmanager
     def submitting(folder: pathlib.Path) -> Iterator[list[str]]:
-        several = f"--direct_num_workers={workers}"
-        with job_service(folder) as runner:
+        with job_service(folder, workers) as runner:
             if in_driver:
-                yield on(runner, LOOPBACK, several)
+                yield on(runner, LOOPBACK)
                 return
             with worker_pool(folder) as pool:
-                where = ["--environment_type=EXTERNAL", f"--environment_config={pool.endpoint}"]
-                yield on(runner, *where, several)
+                yield on(runner, "--environment_type=EXTERNAL", f"--environment_config={pool.endpoint}")
 
     return submitting
 
