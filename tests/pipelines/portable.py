@@ -62,11 +62,11 @@ def serving(command: list[str], port: int, folder: pathlib.Path) -> Iterator[Ser
         process.wait(20)
 
 
-def job_service(folder: pathlib.Path) -> contextlib.AbstractContextManager[Server]:
+def job_service(folder: pathlib.Path, workers: int = 1) -> contextlib.AbstractContextManager[Server]:
     """Beam's own job service in Python: the portable protocol around the local runner."""
     port = free_port()
-    module = "apache_beam.runners.portability.local_job_service_main"
-    command = [sys.executable, "-m", module, "-p", str(port), "--staging_dir", str(folder / "staged")]
+    module = "tests.pipelines.job_service_main"
+    command = [sys.executable, "-m", module, str(port), str(folder / "staged"), str(workers)]
     return serving(command, port, folder)
 
 

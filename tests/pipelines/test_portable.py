@@ -46,13 +46,8 @@ def service_loopback(folder: pathlib.Path) -> Iterator[list[str]]:
 @contextlib.contextmanager
 def service_pool(folder: pathlib.Path) -> Iterator[list[str]]:
     """The same with two workers, which a pool starts as processes."""
-    with job_service(folder) as service, worker_pool(folder) as pool:
-        yield on(
-            service,
-            "--environment_type=EXTERNAL",
-            f"--environment_config={pool.endpoint}",
-            "--direct_num_workers=2",
-        )
+    with job_service(folder, workers=2) as service, worker_pool(folder) as pool:
+        yield on(service, "--environment_type=EXTERNAL", f"--environment_config={pool.endpoint}")
 
 
 @contextlib.contextmanager
@@ -134,6 +129,23 @@ def test_labels_and_costs_are_those_of_the_local_runner(
         "empty_text",
         "empty_text",
     ]
+
+
+def test_several_processes_write_to_one_journal(world: World, tmp_path: pathlib.Path) -> None:
+    """Each its own files, and a later run, elsewhere, finds the answers of both."""
+    write_rows(world)
+    with FakeLlmServer() as server:
+        job = job_of(world, server)
+        with service_pool(tmp_path) as options:
+            world.run(options=options, **job)
+        writers = {path.stem.rpartition("-")[2] for path in (world.output / "state/journal").glob("llm-*")}
+        (world.output / "summary.json").unlink()
+        written = world.run(**job)
+        bill = server.billed
+
+    assert len(writers) == 2
+    assert bill == HARD
+    assert len(written.by_id()) == ROWS + 2
 
 
 @pytest.mark.parametrize("submitting", IN_OTHER_FOLDERS)
