@@ -127,8 +127,15 @@ def test_the_small_models_section_tells_model_threads_and_texts(tmp_path: pathli
 
     (row,) = found["sections"]["slm"]
     assert (row["model"], row["texts"], row["threads"]) == ("smollm2", "own", 1)
-    assert set(row["ratios"]) == {"to_chat_json_schema", "to_grammar", "of_limit"}
+    ratios = {"to_chat_json_schema", "to_grammar", "of_limit"}
+    assert set(row["ratios"]) == ratios | {f"packed_{name}" for name in ratios}
     assert len(found["models"]["smollm2"]["sha256"]) == 64
+
+
+def test_a_number_format_that_there_is_not() -> None:
+    """Before a model is loaded."""
+    with pytest.raises(ValueError, match=r"^--format: 'q8' is no number format; did you mean q8_0\?$"):
+        run_bench(Settings(["slm"], as_format="q8"), lambda _: None)
 
 
 def test_json_has_the_machine_the_versions_and_each_section() -> None:

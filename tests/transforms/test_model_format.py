@@ -56,13 +56,17 @@ def slowly(source: ModelFile, target: pathlib.Path, wanted: str) -> ModelFile:
 
 
 def test_a_real_model(cache: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is made once and says what it was made from; the log tells it, and the engine can load it."""
+    """It is made once and says what it was made from; the log tells it, and the engine can load it.
+
+    Its digest, which is in the journal's keys, is another than the source's.
+    """
     source = pathlib.Path(real_model(SMOLLM2).path)
     with caplog.at_level(logging.INFO, "transforms.model_format"):
         first, second = (fetch_model("small", model(source, "q8_0")) for _ in range(2))
 
     assert first == second == cache / f"{file_digest(source)[:16]}-q8_0.gguf"
     assert describe_model(first).lineage == "q8_0 of q4_1"
+    assert file_digest(first) != file_digest(source)
     assert [path.suffix for path in cache.iterdir()] == [".gguf"]
     begun, done = caplog.messages
     assert begun == f"writing {source.name} (q4_1, 98 MB) as q8_0 to {first}, once"
