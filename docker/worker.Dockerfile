@@ -1,5 +1,5 @@
 # A worker for Beam runners that start containers: Beam's own image with Tekizai and models in it.
-#   docker build -f docker/worker.Dockerfile -t REGION-docker.pkg.dev/PROJECT/tekizai/worker:1 .
+#   docker build -f docker/worker.Dockerfile -t IMAGE .
 # docs/dataflow.md says what the arguments are for. Without a container engine tools/try_worker_image.py takes
 # these steps in clean virtual environments; that is why every folder here has a variable.
 

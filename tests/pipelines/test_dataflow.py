@@ -36,7 +36,7 @@ pytest.importorskip(
 )
 
 GIB = 1 << 30
-IMAGE = "us-docker.pkg.dev/my-project/tekizai/worker:1"
+IMAGE = "registry.example/my-project/tekizai/worker:1"
 GIVEN = ("--runner=DataflowRunner", "--project=my-project", "--region=us-central1")
 TEMP = "--temp_location=gs://bucket/tmp"
 DRY = (*GIVEN, TEMP, f"--sdk_container_image={IMAGE}", "--dry_run")
