@@ -105,6 +105,18 @@ def test_other_runners_have_workers_of_their_own(world: World, runner: str) -> N
     assert settled(world, 2_000, f"--runner={runner}", "--parallelism=2") == (None, 1, "in_memory")
 
 
+def test_slots_that_share_the_driver_are_said(world: World) -> None:
+    """They wait for each other; nothing is changed, because the user may only try something out."""
+    loopback = ("--runner=FlinkRunner", "--environment_type=LOOPBACK")
+
+    said, workers, mode = settled(world, 10, *loopback, "--parallelism=2")
+
+    assert said is not None
+    assert said.startswith("the workers of all 2 slots are in this process (LOOPBACK)")
+    assert (workers, mode) == (1, "in_memory")
+    assert settled(world, 10, *loopback, "--parallelism=1")[0] is None
+
+
 def test_this_machine_has_cores(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the processors that share none; a container's quota bounds them."""
     monkeypatch.setattr(parallelism, "usable_cpus", lambda: [0, 1, 2, 3])
