@@ -117,15 +117,15 @@ def settle_workers(
 
 
 def _in_the_way(options: PipelineOptions, job: Job) -> str | None:
-    """What keeps several slots of another runner from being faster than one; None where nothing is known to."""
+    """What keeps several slots of another runner from being faster than one; None where nothing does."""
     given = options.get_all_options(drop_default=True, retain_unknown_options=True)
     slots = str(given.get("parallelism", ""))
     here = given.get("environment_type") == "LOOPBACK" and slots.isdecimal() and int(slots) > 1
     if not here or not any(isinstance(job.models[name], LlamaCppModel) for name in used_models(job)):
         return None
     return (
-        f"the workers of all {slots} slots are in this process (LOOPBACK) and share a copy of each local model: "
-        "they are no faster than one; PROCESS or EXTERNAL makes processes of them (docs/flink.md)"
+        f"the workers of all {slots} slots are in this process (LOOPBACK) and share each local model: they "
+        "are no faster than one; PROCESS or EXTERNAL makes processes of them (docs/flink.md)"
     )
 
 
