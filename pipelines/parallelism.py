@@ -92,8 +92,11 @@ def settle_workers(
     """Set the options of Beam's local runner where its arguments leave that open.
 
     Returns what was chosen and why, in words; None where there was nothing to choose, or one process stays.
+    Options of other runners are left alone; one that slows local models is named.
     """
-    if not is_local(options) or any(one.split("=")[0] in _OPTIONS for one in arguments):
+    if not is_local(options):
+        return _in_the_way(options, job)
+    if any(one.split("=")[0] in _OPTIONS for one in arguments):
         return None
     models = [job.models[name] for name in job.used_models]
     threads = [one.threads for one in models if isinstance(one, LlamaCppModel)]
@@ -107,6 +110,19 @@ def settle_workers(
     return (
         f"{choice.processes} worker processes share the input ({choice.why}); "
         "`-- --direct_num_workers=1` makes it one"
+    )
+
+
+def _in_the_way(options: PipelineOptions, job: Job) -> str | None:
+    """What keeps several slots of another runner from being faster than one; None where nothing does."""
+    given = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    slots = str(given.get("parallelism", ""))
+    here = given.get("environment_type") == "LOOPBACK" and slots.isdecimal() and int(slots) > 1
+    if not here or not any(isinstance(job.models[name], LlamaCppModel) for name in job.used_models):
+        return None
+    return (
+        f"the workers of all {slots} slots are in this process (LOOPBACK) and share each local model: they "
+        "are no faster than one; PROCESS or EXTERNAL makes processes of them (docs/flink.md)"
     )
 
 

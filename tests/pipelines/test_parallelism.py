@@ -102,3 +102,15 @@ def test_one_process_stays(world: World, rows: int, arguments: tuple[str, ...]) 
 def test_other_runners_have_workers_of_their_own(world: World, runner: str) -> None:
     """Nothing is said and no option set: those of the local runner would go to theirs."""
     assert settled(world, 2_000, f"--runner={runner}", "--parallelism=2") == (None, 1, "in_memory")
+
+
+def test_slots_that_share_the_driver_are_said(world: World) -> None:
+    """They wait for each other; nothing is changed, because the user may only try something out."""
+    loopback = ("--runner=FlinkRunner", "--environment_type=LOOPBACK")
+
+    said, workers, mode = settled(world, 10, *loopback, "--parallelism=2")
+
+    assert said is not None
+    assert said.startswith("the workers of all 2 slots are in this process (LOOPBACK)")
+    assert (workers, mode) == (1, "in_memory")
+    assert settled(world, 10, *loopback, "--parallelism=1")[0] is None
