@@ -59,7 +59,11 @@ def serving(command: list[str], port: int, folder: pathlib.Path) -> Iterator[Ser
         yield Server(f"localhost:{port}", process.pid)
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def job_service(folder: pathlib.Path, workers: int = 1) -> contextlib.AbstractContextManager[Server]:

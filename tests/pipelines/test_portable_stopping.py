@@ -52,7 +52,7 @@ def test_stopping_the_driver_cancels_the_job(
         assert bool(workers) is not in_driver
         in_flight = server.at_once
         running.send_signal(signal.SIGTERM)
-        _, said = running.communicate(timeout=30)
+        _, said = running.communicate(timeout=60)
 
         assert (running.returncode, said) == (
             1,
@@ -148,7 +148,7 @@ def test_a_runner_that_is_gone_is_said(
         wait_until(lambda: server.billed >= 5)
         os.kill(runner.pid, signal.SIGSTOP)
         running.send_signal(signal.SIGTERM)
-        _, said = running.communicate(timeout=30)
+        _, said = running.communicate(timeout=60)
         os.kill(runner.pid, signal.SIGCONT)
 
     assert running.returncode == 1
