@@ -304,7 +304,7 @@ def test_a_fetch_that_was_killed_is_made_anew(server: Any, cache: pathlib.Path) 
     url = server(pause=30.0)
     code = f"from tests.transforms.test_model_files import *; fetch_model('tiny', model({url!r}))"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        while not list((cache / "models").glob("*/model.gguf")):
+        while not (fetched(server) and list((cache / "models").glob("*/model.gguf"))):
             time.sleep(0.01)
         process.kill()
     left = [path.name for path in (cache / "models").iterdir()]
