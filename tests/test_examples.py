@@ -46,7 +46,7 @@ def test_the_job_file_wants_its_day() -> None:
     [
         (0, ""),
         (1, "daily-reviews of 2026-11-26: failed, or held by another run: the same command goes on"),
-        (2, "daily-reviews of 2026-11-26: the job file or its arguments are wrong"),
+        (2, "daily-reviews of 2026-11-26: the job file, its arguments or its input are wrong"),
         (3, "daily-reviews of 2026-11-26: done, but too many dead letters"),
         (139, "daily-reviews of 2026-11-26: ended in a way of its own (exit code 139)"),
     ],

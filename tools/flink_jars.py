@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,10 @@ FLINK = "1.20.5"
 """The long-term release of Flink 1; Beam's job servers are made for a minor version each."""
 MINOR = FLINK.rpartition(".")[0]
 JOB_SERVER = f"beam-runners-flink-{MINOR}-job-server"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _HINT = (
-    "bring it yourself and give --job-server JAR, or submit to a job server that runs elsewhere "
-    "(--runner=PortableRunner --job_endpoint=HOST:PORT)"
+    "bring it yourself and run python -m tools.flink_jars --job-server JAR, or submit to a job server that "
+    "runs elsewhere (--runner=PortableRunner --job_endpoint=HOST:PORT)"
 )
 
 
@@ -118,7 +120,8 @@ def _run(command: list[str], what: str) -> None:
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
         told = next((line for line in said if "ERROR" in line.upper()), said[-1])
-        raise MissingError(f"{what} cannot be had ({told.strip()[:300]}); {_HINT}")
+        told = _COLOURS.sub("", told).replace("[ERROR]", "").strip()
+        raise MissingError(f"{what} cannot be had ({told[:300]}); {_HINT}")
 
 
 def main() -> int:
