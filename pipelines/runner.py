@@ -149,8 +149,8 @@ def run_pipeline(
     direct.direct_running_mode = mode
     build(pipeline)
     try:
-        # What goes on without this process is not cancelled with it.
-        if is_local(options) or is_dataflow(options) or began is not None:
+        # A job on Dataflow goes on without this process, and is not cancelled with it.
+        if is_local(options) or is_dataflow(options):
             result = pipeline.run()
             with contextlib.nullcontext() if began is None else began(result):
                 state = result.wait_until_finish()
