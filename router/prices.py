@@ -15,7 +15,7 @@ from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
-from router.job import Usd
+from router.job_base import Usd
 from router.records import MONEY_QUANTUM
 
 if TYPE_CHECKING:

@@ -1,0 +1,76 @@
+"""What is asked about a text: the `tasks` of a job file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from router import job_checks
+from router.job_base import Name, NotEmpty, Strict
+from router.job_checks import listed_or_source, one_or_many
+
+
+class Label(Strict):
+    """One label of a task."""
+
+    name: Name
+    description: str | None = None
+    """What the label means, in a few words that the models get to read."""
+
+
+class Example(Strict):
+    """A text with its label (or labels), shown to the models in the prompt."""
+
+    text: Name
+    label: Annotated[
+        Annotated[str, Tag("one")] | Annotated[tuple[str, ...], Tag("many")], Discriminator(one_or_many)
+    ]
+    """The right label from the task's list; a list of labels where the task is multi_label."""
+
+
+class ExampleSource(Strict):
+    """Labelled rows from which the examples are drawn, in a file of their own."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    path: Annotated[Name, Field(alias="from")]
+    """The rows: whatever `input.path` may be."""
+    text: Name = "text"
+    """The column with the text."""
+    label: Name = "label"
+    """The column with the right label."""
+
+
+class Task(Strict):
+    """What is asked about a text."""
+
+    name: Name
+    """The task's name, which records and rules refer to."""
+    kind: Literal["single_label", "multi_label"] = "single_label"
+    """Whether a text has exactly one label or any number of them."""
+    instruction: Name
+    """What to do, as one would tell a person."""
+    labels: Annotated[tuple[Label, ...], NotEmpty]
+    """The labels to choose from."""
+    examples: Annotated[
+        Annotated[tuple[Example, ...], Tag("listed")] | Annotated[ExampleSource, Tag("source")],
+        Discriminator(listed_or_source),
+    ] = ()
+    """Texts with the right label, or where to draw them from; a few of them help small models more than
+    anything else."""
+
+    @property
+    def shown(self) -> tuple[Example, ...]:
+        """The examples that stand in the prompt; of a source, none were drawn yet."""
+        return self.examples if isinstance(self.examples, tuple) else ()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the labels, in the file's order."""
+        return tuple(label.name for label in self.labels)
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Task:
+        job_checks.refuse(job_checks.task_problems(self))
+        return self
