@@ -17,12 +17,14 @@ from pipelines.annotate import Plan
 from pipelines.batch_watch import check_batches
 from pipelines.output_folder import LEDGER
 from pipelines.paths_anywhere import model_anywhere, router_anywhere
+from router.answer_checks import check_checkers
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
+from router.job_generation import GENERATE
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.price_notes import PriceNote, hosted_note, local_note
@@ -96,7 +98,10 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
-    layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
+    written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
+    check_checkers(job.tasks)
+    chosen = len(multi) + len(written) < len(job.tasks)
+    layout = RowFormat(found.schema, multi, chosen, job.input.id is None, written)
     fixed = job.routing.gate.min_confidence
     ending = Ending(
         output,

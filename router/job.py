@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from router import job_checks
+from router import job_checks, job_generation
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
@@ -199,7 +199,8 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules])
+        written = job_generation.promise_problems(routing, info.data.get("tasks"))
+        job_checks.refuse([*problems, *rules, *written])
         return routing
 
     @field_validator("calibration")
@@ -211,5 +212,6 @@ class Job(Strict):
     @field_validator("audit")
     @classmethod
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
-        job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
+        problems = job_checks.audit_problems(audit, info.data.get("routing"))
+        job_checks.refuse([*problems, *job_generation.audit_problems(audit, info.data.get("tasks"))])
         return audit

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from router.answer_prompt import asked_facts, hosted_facts
 from router.calibration import asked_task
-from router.llm_prompt import answer_schema, messages
+from router.generated import read_generated, write_generated
+from router.job_generation import GENERATE
+from router.llm_prompt import answer_schema, messages, output_bound
 from router.records import Answer, Failure, LabelScores, Usage
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ FORMAT = 1
 
 SCORING = 2
 """Raised whenever scoring a label changes so much that earlier answers no longer count."""
+
+GENERATING = 1
+"""The same of writing an answer."""
 
 KEY_START, KEY_END = len(b'{"key":"'), len(b'{"key":"') + 32
 """Where the text's key stands in a line, so that an index needs no parsing."""
@@ -91,6 +97,8 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         facts |= {"prompt": asdict(chosen.form), "forms": []}
     if chosen is not None and not chosen.label_tree:
         facts["labels"] = "first token"
+    if task.kind == GENERATE:
+        facts |= {"scoring": None, "generating": GENERATING, "task": asked_facts(task)}
     return facts_digest(facts)
 
 
@@ -101,9 +109,10 @@ def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
             "engine": model.engine,
             "base_url": model.base_url,
             "model": model.model,
-            "max_output_tokens": model.max_output_tokens,
+            "max_output_tokens": output_bound(task, model.max_output_tokens),
             "messages": messages(task, ""),
             "schema": answer_schema(task),
+            **(hosted_facts(task) if task.kind == GENERATE else {}),
         }
     )
 
@@ -143,6 +152,8 @@ def write_entry(entry: Entry) -> bytes:
                 body[name] = base64.b64encode(values.astype("<f2").tobytes()).decode()
     if answer.labels is not None:
         body["labels"] = list(answer.labels)
+    if answer.generated is not None:
+        body |= write_generated(answer.generated)
     extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
     body |= {name: value for name, value in extras.items() if value}
     mark = _FINAL if entry.final else _OPEN
@@ -183,6 +194,7 @@ def read_entry(line: bytes, model: str) -> Entry | None:
             failure=None if failure is None else Failure(failure),
             detail=data.get("detail", ""),
             raw=data.get("raw"),
+            generated=read_generated(data),
         )
         return Entry(bytes.fromhex(data["key"]), answer)
     except (ValueError, KeyError, TypeError, InvalidOperation):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from router.generated import Generated
+
 MONEY_QUANTUM = Decimal("0.000000000001")
 """Costs are kept to 1e-12 dollars, so that sums over records are exact and fit in decimal128."""
 
@@ -184,7 +186,7 @@ class Failure(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What one model said about one record: scores (local engines), labels (remote ones) or a failure."""
+    """What one model said about one record: scores, labels (remote ones), a written answer, or a failure."""
 
     model: str
     usage: Usage
@@ -196,6 +198,15 @@ class Answer:
     """The text an LLM sent, kept where it could not be used."""
     spare: bool = False
     """Given while a prompt was searched for: it counts on the account only."""
+    generated: Generated | None = None
+    """Of a generate task: what it wrote."""
+
+    @property
+    def weighed(self) -> bool:
+        """Whether the model says how sure it is, so that a gate can judge the answer."""
+        return self.scores is not None or (
+            self.generated is not None and self.generated.log_probability is not None
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,7 +232,7 @@ class Annotation:
 
     task: str
     labels: tuple[str, ...]
-    """Exactly one for single_label; any number for multi_label."""
+    """Exactly one for single_label; any number for multi_label; the answer alone for generate."""
     confidence: float | None
     """None where the model gave no probability."""
     scores: tuple[tuple[str, float], ...]
@@ -231,6 +242,8 @@ class Annotation:
     reason: str
     parts: int = 1
     raw_answer: str | None = None
+    checks: tuple[str, ...] | None = None
+    """Of a written answer, the checks that it does not pass and why; None where labels were chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def _kind(row: Annotated) -> tuple[bool, float] | None:
     said, small = row.annotation, row.overruled
     if said.status is Status.DUPLICATE:
         return None
-    if small is not None and set(small.labels) != set(said.labels):
+    # Two written answers hardly ever are the same, which is no dispute.
+    if said.checks is None and small is not None and set(small.labels) != set(said.labels):
         return True, math.inf if small.confidence is None else -small.confidence
     return None if said.confidence is None else (False, said.confidence)
 

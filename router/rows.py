@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from router.records import Annotated
+    from router.records import Annotated, Annotation
 
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
 
 def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
-    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones."""
+    """The `annotation` column: `label`, `labels` (multi_label) or `answer` (generate)."""
     said = row.annotation
+    if said.checks is not None:
+        return _written_row(said)
     labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
     return {
         "task": said.task,
@@ -28,6 +30,20 @@ def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
         "status": said.status.value,
         "reason": said.reason,
         "parts": said.parts,
+        "raw_answer": said.raw_answer,
+    }
+
+
+def _written_row(said: Annotation) -> dict[str, Any]:
+    """The `annotation` column of a generate task; what an answer has not is left out."""
+    return {
+        "task": said.task,
+        "answer": said.labels[0],
+        "confidence": said.confidence,
+        "checks": list(said.checks or ()),
+        "model": said.model,
+        "status": said.status.value,
+        "reason": said.reason,
         "raw_answer": said.raw_answer,
     }
 

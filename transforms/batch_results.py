@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from router.batch_notes import FirstAnswer
-from router.llm_prompt import messages, reminder
+from router.llm_prompt import messages, output_bound, reminder
 from router.records import Answer, Failure, Usage
 from transforms import llm_wire
 from transforms.llm_network import ErrorStatus
+from transforms.llm_reading import told_answer
 from transforms.llm_trouble import trouble_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Question:
     def chat(self) -> list[dict[str, str]]:
         """The messages to send."""
         chat = messages(self.task, self.text)
-        return chat if self.first is None else [*chat, *reminder(self.first.raw)]
+        return (
+            chat if self.first is None else [*chat, *reminder(self.first.raw, self.task, self.first.detail)]
+        )
 
     @property
     def spent(self) -> Usage:
@@ -80,7 +83,7 @@ class Judge:
 
     def body(self, question: Question, dialect: llm_wire.Dialect) -> dict[str, Any]:
         """The request that asks a question."""
-        parameters = dialect.parameters(question.task, self.model.max_output_tokens)
+        parameters = dialect.parameters(question.task, self._bound(question))
         return {"model": self.model.model, "messages": question.chat, **parameters}
 
     def outcome(self, question: Question, line: ResultLine, dialect: llm_wire.Dialect) -> Outcome:
@@ -90,7 +93,7 @@ class Judge:
         if line.status is None:
             return Outcome(again=f"{line.code or 'error'}: {self.reader.clean(line.said)}")
         if llm_wire.is_about_parameters(line.status, line.said):
-            sent = dialect.parameters(question.task, self.model.max_output_tokens)
+            sent = dialect.parameters(question.task, self._bound(question))
             refused = llm_wire.refused_parameter(line.said, line.parameter, sent)
             if refused is not None and dialect.without(refused) is not None:
                 return Outcome(refused=refused)
@@ -109,6 +112,9 @@ class Judge:
         raw = None if first is None else first.raw
         return Answer(self.name, question.spent.there(self.now()), failure=failure, detail=told, raw=raw)
 
+    def _bound(self, question: Question) -> int:
+        return output_bound(question.task, self.model.max_output_tokens)
+
     def _read(self, question: Question, body: bytes) -> Outcome:
         reading = self.reader.read(question.task, question.chat, body)
         first = question.first
@@ -116,7 +122,8 @@ class Judge:
         notes = [_told(first), reading.note]
         if reading.labels is not None:
             detail = "; ".join(note for note in notes if note)
-            return Outcome(answer=Answer(self.name, usage, labels=reading.labels, detail=detail))
+            answer = Answer(self.name, usage, labels=reading.labels, detail=detail)
+            return Outcome(answer=told_answer(question.task, question.text, answer))
         if first is None:
             detail = "; ".join(note for note in (reading.detail, reading.note) if note)
             return Outcome(first=FirstAnswer(reading.usage, detail, reading.raw))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from router.breaker import Breaker, Outage, Ticket
-from router.llm_prompt import messages, reminder
+from router.llm_prompt import messages, output_bound, reminder
 from router.records import Failure, Usage
 from transforms import llm_wire
 from transforms.call_pool import CallPool
@@ -132,7 +132,7 @@ class LlmClient:
         outcome = self._ask(task, chat, tally)
         if outcome.failure is Failure.UNUSABLE and outcome.answered:
             tally.notes.append(f"the first answer could not be used: {outcome.detail}")
-            again = self._ask(task, [*chat, *reminder(outcome.raw)], tally)
+            again = self._ask(task, [*chat, *reminder(outcome.raw, task, outcome.detail)], tally)
             kept = None if again.labels is not None else again.raw or outcome.raw
             outcome = replace(again, raw=kept)
         return LlmReply(
@@ -187,7 +187,7 @@ class LlmClient:
         """Send a question until it is answered or given up; negotiate the parameters on the way."""
         while True:
             dialect = self._dialect
-            parameters = dialect.parameters(task, self._model.max_output_tokens)
+            parameters = dialect.parameters(task, output_bound(task, self._model.max_output_tokens))
             tally.requests += 1
             answer = self._network.send({"model": self._model.model, "messages": chat, **parameters})
             if isinstance(answer, ErrorStatus) and self._renegotiate(dialect, parameters, answer):

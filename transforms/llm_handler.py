@@ -17,6 +17,7 @@ from router.spending import Spending, worst_cost
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
 from transforms.llm_client import LlmClient, LlmReply
+from transforms.llm_reading import told_answer
 from transforms.one_at_a_time import OneAtATime
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             reply = session.client.label(self._tasks[task], work.record.text)
             spent = reply.usage.usd
             # Kept before anything else can fail, and settled after: a crash between the two costs nothing.
-            return self._kept(session, task, key, self._told(reply)), reply
+            answer = told_answer(self._tasks[task], work.record.text, self._told(reply))
+            return self._kept(session, task, key, answer), reply
         finally:
             session.spending.settle(call, spent)
 

@@ -47,8 +47,8 @@ class Dialect:
             parameters["temperature"] = self.temperatures[0]
         if self.efforts:
             parameters["reasoning_effort"] = self.efforts[0]
-        if self.answer_formats:
-            schema = answer_schema(task)
+        schema = answer_schema(task)
+        if self.answer_formats and schema is not None:
             parameters["response_format"] = {
                 "json_schema": {
                     "type": "json_schema",

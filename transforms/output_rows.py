@@ -53,22 +53,29 @@ class RowFormat:
     """Whether there is any single_label task."""
     adds_id: bool
     """Whether the job gives ids of its own, because the input names no id column."""
+    generate: frozenset[str] = frozenset()
+    """Names of the generate tasks."""
 
     def annotation_type(self) -> pa.DataType:
         """Arrow type of the `annotation` column."""
         labels = [("label", pa.string())] if self.single_label else []
         if self.multi_label:
             labels.append(("labels", pa.list_(pa.string())))
+        chosen = self.single_label or bool(self.multi_label)
+        written = [("answer", pa.string())] if self.generate else []
+        checks = [("checks", pa.list_(pa.string()))] if self.generate else []
         return pa.struct(
             [
                 ("task", pa.string()),
                 *labels,
+                *written,
                 ("confidence", pa.float64()),
-                ("scores", _SCORES),
+                *checks,
+                *([("scores", _SCORES)] if chosen else []),
                 ("model", pa.string()),
                 ("status", pa.string()),
                 ("reason", pa.string()),
-                ("parts", pa.int64()),
+                *([("parts", pa.int64())] if chosen else []),
                 ("raw_answer", pa.string()),
             ]
         )

@@ -13,10 +13,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 from apache_beam.utils.shared import Shared
 
+from router.answer_prompt import build_answer_prompt
 from router.assets import asset_path
 from router.calibration import asked_task
 from router.catalogue import choose_form, load_catalogue, records_together
+from router.generated import Generated
 from router.identity import text_key
+from router.job_generation import GENERATE
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
 from router.records import Answer, Failure, Usage, Work, as_kept, text_bytes
@@ -25,6 +28,7 @@ from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfi
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
 from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
+from transforms.text_generator import TextGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, Task
     from router.records import LabelScores
+
+    _Said = tuple[LabelScores, Usage] | tuple[Generated, Usage]
 
 
 _BUNDLES = 4
@@ -74,6 +80,7 @@ class LocalScorer:
         self._tasks = tasks
         self._model = LlamaModel(fetch_model(local.name, local.model, local.digest))
         self._scorers: dict[str, LabelScorer] = {}
+        self._generators: dict[str, TextGenerator] = {}
         # A context evaluates one batch at a time, and a runner may call from several threads.
         self._lock = threading.Lock()
 
@@ -90,6 +97,16 @@ class LocalScorer:
         with self._lock:
             return self._scorer(task).score_many(texts)
 
+    def generate(self, task: str, text: str) -> tuple[Generated, Usage]:
+        """The answer to a text under a generate task; see `TextGenerator.generate`. Errors as of `score`."""
+        with self._lock:
+            if task not in self._generators:
+                try:
+                    self._generators[task] = self.open_generator(task)
+                except EngineError as error:
+                    raise ModelFileError(f"models.{self._local.name}: {error}") from error
+            return self._generators[task].generate(text)
+
     def _scorer(self, task: str) -> LabelScorer:
         if task not in self._scorers:
             try:
@@ -103,6 +120,12 @@ class LocalScorer:
         wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
         config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack)
         return LabelScorer(self._model, wanted, prompt, config)
+
+    def open_generator(self, task: str) -> TextGenerator:
+        """A generator for a task in the form the catalogue or the job file says."""
+        wanted, prompt, _ = prompt_of(self._model, self._local, self._tasks[task])
+        config = ScorerConfig(self._local.threads, self._local.model.context)
+        return TextGenerator(self._model, wanted, prompt, config)
 
 
 def _entry(local: LocalModel) -> CatalogueEntry:
@@ -120,6 +143,9 @@ def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, L
     if form is None:
         form = choose_form(entry, local.model, examples=bool(wanted.shown), has_template=template is not None)
     bos, eos = model.token_text("bos"), model.token_text("eos")
+    if task.kind == GENERATE:
+        written = build_answer_prompt(wanted, form.form, chat_template=template, bos=bos, eos=eos)
+        return wanted, written, True
     prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
     return wanted, prompt, chosen is None or chosen.label_tree
 
@@ -158,6 +184,16 @@ class LocalSession:
             one if isinstance(one, EngineError) else self._with_vector(text, *one)
             for text, one in zip(texts, found, strict=True)
         ]
+
+    def generate(self, task: str, texts: Sequence[str]) -> list[tuple[Generated, Usage] | EngineError]:
+        """What the model writes about each text, or why it failed."""
+        return [self._generated(task, text) for text in texts]
+
+    def _generated(self, task: str, text: str) -> tuple[Generated, Usage] | EngineError:
+        try:
+            return self.scorer.generate(task, text)
+        except EngineError as error:
+            return error
 
     def _with_vector(self, text: str, scores: LabelScores, usage: Usage) -> tuple[LabelScores, Usage]:
         if self._encoder is None:
@@ -241,7 +277,8 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
             else:
                 asked.setdefault(work.record.task, {})[key] = work.record.text
         for task, texts in asked.items():
-            size = 1 if self._pack == 1 else len(texts)
+            # What is written takes long, so each answer is journaled as it is given.
+            size = 1 if self._pack == 1 or self._generates(task) else len(texts)
             for group in (list(texts)[begin : begin + size] for begin in range(0, len(texts), size)):
                 scored = self._score(task, [texts[key] for key in group], session)
                 for key, found in zip(group, scored, strict=True):
@@ -251,23 +288,30 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
                     answers[key] = answer
         return [answers[key] for key in keys]
 
+    def _generates(self, task: str) -> bool:
+        return self._tasks[task].kind == GENERATE
+
     def _score(
         self, task: str, texts: Sequence[str], session: LocalSession
-    ) -> Sequence[tuple[LabelScores, Usage] | EngineError | PromptTooLongError]:
+    ) -> Sequence[_Said | EngineError | PromptTooLongError]:
         try:
+            if self._generates(task):
+                return session.generate(task, texts)
             return session.score_many(task, texts)
         except PromptTooLongError as error:
             if not self._local.trial:
                 raise
             return [error] * len(texts)
 
-    def _answer(self, found: tuple[LabelScores, Usage] | EngineError | PromptTooLongError) -> Answer:
+    def _answer(self, found: _Said | EngineError | PromptTooLongError) -> Answer:
         if isinstance(found, Exception):
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(found))
-        scores, usage = found
+        said, usage = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
-        return Answer(self._local.name, usage, scores=scores)
+        if isinstance(said, Generated):
+            return Answer(self._local.name, usage, generated=said)
+        return Answer(self._local.name, usage, scores=said)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""
