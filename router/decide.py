@@ -137,7 +137,7 @@ def _finished(work: Work, verdict: Verdict, policy: Policy, readings: Readings) 
 
 def _audited(work: Work, small: Opinion, policy: Policy) -> bool:
     """Whether the record was asked about only to check an answer that is trusted."""
-    if small.confidence is None or _in_pilot(work, policy):
+    if small.confidence is None or small.checks or _in_pilot(work, policy):
         return False
     return small.confidence >= _threshold(work, small.labels, policy) and policy.gate.audits(work.record)
 
@@ -153,7 +153,7 @@ def _overruled(work: Work, policy: Policy, readings: Readings) -> Opinion | None
         return None
     first = work.answers[0]
     said = read_answer(first, policy.tasks[work.record.task], readings)
-    return None if said is None else Opinion(first.model, said.labels, said.confidence)
+    return None if said is None else Opinion(first.model, said.labels, said.confidence, said.checks or ())
 
 
 def ask_next(work: Work, model: str) -> Work:
@@ -166,7 +166,8 @@ def ask_next(work: Work, model: str) -> Work:
 
 def _trusted(work: Work, verdict: Verdict, policy: Policy) -> bool:
     threshold = _threshold(work, verdict.labels, policy)
-    return verdict.confidence is not None and verdict.confidence >= threshold
+    # What fails a check is trusted from no threshold on.
+    return verdict.confidence is not None and not verdict.checks and verdict.confidence >= threshold
 
 
 def _threshold(work: Work, labels: tuple[str, ...], policy: Policy) -> float:
@@ -252,6 +253,8 @@ def _why_escalated(work: Work, policy: Policy, small: Opinion | None) -> str:
         return f"{first.model}: {first.detail}"
     if small.confidence is None:
         return f"{first.model}: not calibrated for this task, so it is not trusted"
+    if small.checks:
+        return f"{first.model}: {small.checks[0]}"
     threshold = _threshold(work, small.labels, policy)
     said = f"{first.model}: {_compared(small.confidence, threshold)}"
     if small.confidence < threshold:

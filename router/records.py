@@ -253,6 +253,8 @@ class Opinion:
     model: str
     labels: tuple[str, ...]
     confidence: float | None
+    checks: tuple[str, ...] = ()
+    """What a written answer did not pass."""
 
 
 @dataclass(frozen=True, slots=True)
