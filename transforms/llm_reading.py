@@ -53,7 +53,7 @@ class Reader:
         content = completion.content
         labels, why = None, completion.problem
         if task.kind == GENERATE:
-            why = why.replace("max_output_tokens", "max_tokens")
+            why = why.replace("max_output_tokens", f"max_tokens ({task.token_bound})")
         if not why and content is not None:
             labels, why = read_answer(task, content, chat)
         if labels is not None:
