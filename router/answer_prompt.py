@@ -77,7 +77,8 @@ _TOLD = 120
 
 def answer_reminder(detail: str) -> str:
     """What to say after an answer that cannot be used, and why it cannot."""
-    return f"{_REMINDER}{sendable(detail[:_TOLD])}). Answer again for the same text, so that it can; more briefly if it was too long."
+    said = sendable(detail[:_TOLD])
+    return f"{_REMINDER}{said}). Answer again for the same text, so that it can; more briefly if too long."
 
 
 def read_answer_text(task: Task, raw: str, chat: Sequence[Mapping[str, str]]) -> tuple[str | None, str]:

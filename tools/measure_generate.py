@@ -49,9 +49,9 @@ _INSTRUCTIONS = {
 }
 _ANY = "Do what the text asks, in at most two short sentences."
 _TASKS = (
-    "advice analysis brainstorming chat_roleplay classification closed_qa code extraction math open_qa "
-    "rewriting summarization text_generation translation"
-).split()  # noqa: SIM905 - a list would take a line for each
+    *("advice", "analysis", "brainstorming", "chat_roleplay", "classification", "closed_qa", "code"),
+    *("extraction", "math", "open_qa", "rewriting", "summarization", "text_generation", "translation"),
+)
 _FREE = ("code", "translation", "extraction")
 """Tasks whose answers may be in another language than the text."""
 _HARD = ("analysis", "closed_qa", "code", "math", "translation")
