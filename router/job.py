@@ -5,14 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from router import job_checks
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
 from router.job_routing import Gate, Routing, Rule, When
-from router.job_tasks import Example, ExampleSource, Label, Task
+from router.job_tasks import ContextSource, Example, ExampleSource, Label, Task
+from router.retrieval_checks import retrieval_problems
 from router.rule_checks import rule_problems
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "BatchSettings",
     "Budget",
     "Calibration",
+    "ContextSource",
     "DomainDescription",
     "Example",
     "ExampleSource",
@@ -213,3 +215,8 @@ class Job(Strict):
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
         job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
         return audit
+
+    @model_validator(mode="after")
+    def _retrieval_fits(self) -> Job:
+        job_checks.refuse(retrieval_problems(self.tasks, self.models))
+        return self

@@ -83,6 +83,10 @@ class NearestRows:
         """What tells these rows from others."""
         return digest_rows(self._rows)
 
+    def prepare(self) -> None:
+        """Make or read the vectors now and not with the first text."""
+        _ = self._index
+
     def __len__(self) -> int:
         """How many rows there are."""
         return len(self._rows)
@@ -147,6 +151,13 @@ class NearestRows:
         return index
 
 
+def vectors_path(rows: Sequence[ReferenceRow], encoder: TextEncoder, cache: Path) -> Path:
+    """The file in a cache for the vectors of rows in their order."""
+    texts = "\0".join(f"{len(row.text)} {row.text}" for row in rows).encode("utf-8", "surrogatepass")
+    facts = f"{VERSION} {encoder.card.digest} {hashlib.sha256(texts).hexdigest()}"
+    return cache / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npy"
+
+
 def vectors_of(
     rows: Sequence[ReferenceRow],
     encoder: TextEncoder,
@@ -157,13 +168,7 @@ def vectors_of(
 
     One process of a machine makes them, and the others wait. A cache that cannot be written is done without.
     """
-    facts = (
-        f"{VERSION} {encoder.card.digest} "
-        + hashlib.sha256(
-            "\0".join(f"{len(row.text)} {row.text}" for row in rows).encode("utf-8", "surrogatepass")
-        ).hexdigest()
-    )
-    path = cache / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.npy"
+    path = vectors_path(rows, encoder, cache)
     shape = (len(rows), encoder.card.dimensions + DIMENSIONS)
     known = _read(path, shape)
     if known is not None:

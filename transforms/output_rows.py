@@ -53,12 +53,15 @@ class RowFormat:
     """Whether there is any single_label task."""
     adds_id: bool
     """Whether the job gives ids of its own, because the input names no id column."""
+    retrieval: bool = False
+    """Whether ids of what was retrieved for a record are written."""
 
     def annotation_type(self) -> pa.DataType:
         """Arrow type of the `annotation` column."""
         labels = [("label", pa.string())] if self.single_label else []
         if self.multi_label:
             labels.append(("labels", pa.list_(pa.string())))
+        names = ("examples", "passages") if self.retrieval else ()
         return pa.struct(
             [
                 ("task", pa.string()),
@@ -70,6 +73,7 @@ class RowFormat:
                 ("reason", pa.string()),
                 ("parts", pa.int64()),
                 ("raw_answer", pa.string()),
+                *((name, pa.list_(pa.string())) for name in names),
             ]
         )
 
@@ -103,4 +107,5 @@ def output_line(row: Annotated, layout: RowFormat) -> bytes:
 
 
 def _annotation(row: Annotated, layout: RowFormat) -> dict[str, Any]:
-    return annotation_row(row, multi_label=row.annotation.task in layout.multi_label)
+    several = row.annotation.task in layout.multi_label
+    return annotation_row(row, multi_label=several, retrieval=layout.retrieval)
