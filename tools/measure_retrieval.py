@@ -223,10 +223,11 @@ def report(out: pathlib.Path) -> None:
             cells[row["data"], row["cell"]].append(row)
         if any("poison" in name for _, name in cells):
             for line in _poison_lines(cells):
-                print(json.dumps({"file": path.stem, **line}))
+                print(json.dumps({"file": path.stem, **line}))  # noqa: T201 - what it is for
             continue
         for (name, cell), rows in cells.items():
-            print(json.dumps({"file": path.stem, "data": name, "cell": cell, **_figures(rows)}))
+            line = {"file": path.stem, "data": name, "cell": cell, **_figures(rows)}
+            print(json.dumps(line))  # noqa: T201 - see above
 
 
 def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -272,7 +273,7 @@ def _poison_lines(
 
 def _share(some: int, count: int) -> str:
     found = share(some, count)
-    return "-" if found.value is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return "-" if found.rate is None else f"{found.rate:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def main() -> None:
