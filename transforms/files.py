@@ -79,7 +79,7 @@ def open_binary(url: str, *, cached: bool = True) -> IO[bytes]:
 
 
 def read_file(url: str) -> bytes:
-    """All bytes of a file. Raises `OSError` where it cannot be read, `InputError` for an unknown kind of URL."""
+    """All bytes of a file. Raises `OSError` where it cannot be read, `InputError` for a strange URL."""
     filesystem, path = _filesystem(url)
     return bytes(filesystem.cat_file(path))
 
