@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -42,6 +43,7 @@ __all__ = [
     "Routing",
     "Rule",
     "Task",
+    "UsedPack",
     "When",
 ]
 
@@ -152,6 +154,17 @@ class Audit(Strict):
     """The share of trusted answers that is checked, drawn at random, such as 0.01."""
 
 
+class UsedPack(Strict):
+    """The pack that a task came from."""
+
+    pack: Name
+    """Its name."""
+    source: Name
+    """How the job file names it."""
+    digest: Name
+    """Of its pack.yaml and its head."""
+
+
 class Job(Strict):
     """A whole job file."""
 
@@ -174,6 +187,8 @@ class Job(Strict):
     audit: Audit | None = None
     """Check a share of the trusted answers; null: none."""
     journal: JournalSettings = JournalSettings()
+    packs: Annotated[dict[Name, UsedPack], Field(default_factory=dict, exclude_if=operator.not_)]
+    """By task: the pack it came from. Noted when the file is read (`router.pack_expansion`)."""
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
 
