@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from router import job_checks
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
+from router.job_judge import Judge, JudgeWhen, judge_problems
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
 from router.job_routing import Gate, Routing, Rule, When
 from router.job_tasks import Example, ExampleSource, Label, Task
@@ -27,6 +28,8 @@ __all__ = [
     "Input",
     "Job",
     "JournalSettings",
+    "Judge",
+    "JudgeWhen",
     "Label",
     "Limits",
     "LlamaCppModel",
@@ -199,7 +202,7 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules])
+        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
         return routing
 
     @field_validator("calibration")
