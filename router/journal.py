@@ -145,6 +145,8 @@ def write_entry(entry: Entry) -> bytes:
         body["labels"] = list(answer.labels)
     extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
     body |= {name: value for name, value in extras.items() if value}
+    if answer.confidence is not None:
+        body["confidence"] = answer.confidence
     mark = _FINAL if entry.final else _OPEN
     return _LINE_START + entry.text_key.hex().encode() + mark + orjson.dumps(body)[1:] + b"\n"
 
@@ -183,6 +185,7 @@ def read_entry(line: bytes, model: str) -> Entry | None:
             failure=None if failure is None else Failure(failure),
             detail=data.get("detail", ""),
             raw=data.get("raw"),
+            confidence=None if data.get("confidence") is None else float(data["confidence"]),
         )
         return Entry(bytes.fromhex(data["key"]), answer)
     except (ValueError, KeyError, TypeError, InvalidOperation):

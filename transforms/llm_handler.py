@@ -59,6 +59,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         tasks: Mapping[str, Task],
         budget: BudgetShare | None = None,
         journal: JournalOf | None = None,
+        *,
+        confidence: bool = False,
     ) -> None:
         """Take plain data only; the client is made in the worker, where the key is.
 
@@ -69,6 +71,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             tasks: The tasks by name; each record's must be among them.
             budget: What the worker process may spend; None for no limit.
             journal: Where answers are kept and found again; None to keep none.
+            confidence: Whether to ask how sure the model is, where its endpoint can tell.
 
         """
         # The base class would repeat whole batches, paid answers included; the client retries single calls.
@@ -79,10 +82,11 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         self._tasks = dict(tasks)
         self._budget = budget
         self._journal = journal
+        self._confidence = confidence
 
     def create_client(self) -> LlmSession:
         """Open the client. Raises `LlmStop` where the worker's environment lacks the key."""
-        client = LlmClient(self._model, self._price)
+        client = LlmClient(self._model, self._price, confidence=self._confidence)
         spending: Spending | BudgetLedger = Spending(self._budget.limit if self._budget else None)
         if self._budget is not None and self._budget.ledger is not None:
             spending = BudgetLedger(self._budget.ledger)
@@ -177,6 +181,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             failure=reply.failure,
             detail=reply.detail,
             raw=reply.raw,
+            confidence=reply.confidence,
         )
 
     def _count(self, reply: LlmReply) -> None:
