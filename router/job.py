@@ -184,6 +184,13 @@ class Job(Strict):
         named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
         return tuple(name for name in self.models if name in named)
 
+    @property
+    def opened_models(self) -> tuple[str, ...]:
+        """Names of the models that a run opens: those of the routing, and whom a judge asks."""
+        judge = self.routing.judge
+        named = {*self.used_models, *(() if judge is None else (judge.model, judge.second_opinion))}
+        return tuple(name for name in self.models if name in named)
+
     @field_validator("output")
     @classmethod
     def _output_fits(cls, output: Output, info: ValidationInfo) -> Output:
