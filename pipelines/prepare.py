@@ -99,7 +99,13 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
-    layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
+    layout = RowFormat(
+        found.schema,
+        multi,
+        len(multi) < len(job.tasks),
+        job.input.id is None,
+        job.routing.judge is not None,
+    )
     fixed = job.routing.gate.min_confidence
     ending = Ending(
         output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router.judged_row import judged_row
 from router.records import Usage
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
 
-def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
-    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones."""
+def annotation_row(row: Annotated, *, multi_label: bool, judge: bool = False) -> dict[str, Any]:
+    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones.
+
+    With `judge`, it says how the record was judged.
+    """
     said = row.annotation
     labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
     return {
@@ -29,6 +33,7 @@ def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
         "reason": said.reason,
         "parts": said.parts,
         "raw_answer": said.raw_answer,
+        **({"judge": judged_row(row.judged)} if judge else {}),
     }
 
 
