@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from router import job_checks
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
+from router.job_judge import Judge, JudgeWhen, judge_problems
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
 from router.job_routing import Gate, Routing, Rule, When
 from router.job_tasks import ContextSource, Example, ExampleSource, Label, Task
@@ -30,6 +31,8 @@ __all__ = [
     "Input",
     "Job",
     "JournalSettings",
+    "Judge",
+    "JudgeWhen",
     "Label",
     "Limits",
     "LlamaCppModel",
@@ -198,6 +201,13 @@ class Job(Strict):
         named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
         return tuple(name for name in self.models if name in named)
 
+    @property
+    def opened_models(self) -> tuple[str, ...]:
+        """Names of the models that a run opens: those of the routing, and whom a judge asks."""
+        judge = self.routing.judge
+        named = {*self.used_models, *(() if judge is None else (judge.model, judge.second_opinion))}
+        return tuple(name for name in self.models if name in named)
+
     @field_validator("output")
     @classmethod
     def _output_fits(cls, output: Output, info: ValidationInfo) -> Output:
@@ -216,7 +226,7 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules])
+        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
         return routing
 
     @field_validator("calibration")
