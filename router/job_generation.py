@@ -44,6 +44,9 @@ def generation_problems(task: Task) -> list[Problem]:
     if not isinstance(task.examples, tuple):
         says = "takes a list of examples where the task is generate; write some into the job file"
         problems.append((("examples",), says, None))
+    if task.context is not None:
+        says = "does not go with kind: generate yet; put what the answers need into the text"
+        problems.append((("context",), says, None))
     for number, example in enumerate(task.shown):
         if example.answer is None:
             problems.append((("examples", number, "answer"), "missing; give the right answer", None))
@@ -80,12 +83,15 @@ def example_problems(task: Task) -> list[Problem]:
 
 
 def promise_problems(routing: Routing, tasks: Sequence[Task] | None) -> list[Problem]:
-    """Refuse a promise about written answers that nothing can judge. Invalid tasks say nothing here."""
+    """Refuse promises about written answers that nothing can judge. Invalid tasks say nothing here."""
     gate = routing.gate
     written = [task for task in tasks or () if task.kind == GENERATE]
-    if not written or gate.target is None:
-        return []
     problems: list[Problem] = []
+    if written and routing.judge is not None:
+        says = "does not go with generate tasks: a judge ends with a label; leave it out"
+        problems.append((("judge",), says, None))
+    if not written or gate.target is None:
+        return problems
     without = [task.name for task in written if task.check is None]
     if without:
         says = (

@@ -12,6 +12,7 @@ from router.job_generation import GENERATE
 from router.llm_prompt import output_bound, read_answer
 from router.prices import TokenPrice, cost
 from router.records import Answer, Usage
+from router.token_confidence import label_confidence
 from transforms import llm_wire
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Reading:
     """The text that cannot be used, at most `MAX_RAW_CHARACTERS`; None beside labels."""
     note: str = ""
     """What else is to be known of it."""
+    confidence: float | None = None
+    """How sure the model was of its labels; None where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Reader:
         if not why and content is not None:
             labels, why = read_answer(task, content, chat)
         if labels is not None:
-            return Reading(labels, usage, note=note)
+            sure = label_confidence(completion.logprobs, content or "")
+            return Reading(labels, usage, note=note, confidence=sure)
         raw = None if content is None else self.clean(content)[:MAX_RAW_CHARACTERS]
         return Reading(None, usage, why, raw, note)
 

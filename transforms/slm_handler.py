@@ -22,11 +22,12 @@ from router.identity import text_key
 from router.job_generation import GENERATE
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
-from router.records import Answer, Failure, Usage, Work, as_kept, text_bytes
+from router.records import Answer, Failure, Record, Usage, Work, as_kept, text_bytes
 from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
+from transforms.retriever import Retriever
 from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
 from transforms.text_generator import TextGenerator
 
@@ -37,9 +38,16 @@ if TYPE_CHECKING:
     from router.calibration import ChosenPrompt
     from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, Task
-    from router.records import LabelScores
+    from router.records import LabelScores, Shown
+    from router.retrieval import Found, Retrieval
 
-    _Said = tuple[LabelScores, Usage] | tuple[Generated, Usage]
+    _Said = (
+        tuple[LabelScores, Usage]
+        | tuple[LabelScores, Usage, Shown]
+        | tuple[Generated, Usage]
+        | EngineError
+        | PromptTooLongError
+    )
 
 
 _BUNDLES = 4
@@ -64,6 +72,8 @@ class LocalModel:
     """Whether a prompt that does not fit the context is a failure to answer, and not the job's."""
     digest: str | None = None
     """SHA-256 that the file must have in a worker elsewhere, because answers are journaled under it."""
+    retrieval: Mapping[str, Retrieval] = field(default_factory=dict)
+    """What is found for each record and shown with it, by task."""
 
     @property
     def pack(self) -> int:
@@ -107,6 +117,13 @@ class LocalScorer:
                     raise ModelFileError(f"models.{self._local.name}: {error}") from error
             return self._generators[task].generate(text)
 
+    def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
+        """What `score` gives with what was found for a record, and what of that had room."""
+        with self._lock:
+            scorer = self._scorer(task)
+            shown = scorer.fit(text, found)
+            return *scorer.score(text, shown), shown
+
     def _scorer(self, task: str) -> LabelScorer:
         if task not in self._scorers:
             try:
@@ -118,7 +135,9 @@ class LocalScorer:
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
         wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
-        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack)
+        retrieval = self._local.retrieval.get(task)
+        tokens = 0 if retrieval is None else _tokens_of(retrieval)
+        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack, tokens)
         return LabelScorer(self._model, wanted, prompt, config)
 
     def open_generator(self, task: str) -> TextGenerator:
@@ -126,6 +145,15 @@ class LocalScorer:
         wanted, prompt, _ = prompt_of(self._model, self._local, self._tasks[task])
         config = ScorerConfig(self._local.threads, self._local.model.context)
         return TextGenerator(self._model, wanted, prompt, config)
+
+
+_EXAMPLE_TOKENS, _PASSAGE_TOKENS = 96, 192
+"""About what most of them have at most; where that is too little, the farthest are left out."""
+
+
+def _tokens_of(retrieval: Retrieval) -> int:
+    sets = ((retrieval.examples, _EXAMPLE_TOKENS), (retrieval.passages, _PASSAGE_TOKENS))
+    return sum(one.k * tokens for one, tokens in sets if one is not None)
 
 
 def _entry(local: LocalModel) -> CatalogueEntry:
@@ -140,13 +168,16 @@ def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, L
     form = chosen.form if chosen is not None else None
     if form is not None and form.form == "auto":
         form = dataclasses.replace(form, form="chat" if template is not None else "plain")
+    retrieval = local.retrieval.get(task.name)
+    examples = bool(wanted.shown) or (retrieval is not None and retrieval.examples is not None)
     if form is None:
-        form = choose_form(entry, local.model, examples=bool(wanted.shown), has_template=template is not None)
+        form = choose_form(entry, local.model, examples=examples, has_template=template is not None)
     bos, eos = model.token_text("bos"), model.token_text("eos")
     if task.kind == GENERATE:
         written = build_answer_prompt(wanted, form.form, chat_template=template, bos=bos, eos=eos)
         return wanted, written, True
-    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
+    retrieved = retrieval is not None
+    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos, retrieved=retrieved)
     return wanted, prompt, chosen is None or chosen.label_tree
 
 
@@ -154,10 +185,15 @@ class LocalSession:
     """A model that is loaded when the first record needs it, and the answers given before."""
 
     def __init__(
-        self, load: Callable[[], LocalScorer], journal: JournalOf | None, encoder: TextEncoder | None = None
+        self,
+        load: Callable[[], LocalScorer],
+        journal: JournalOf | None,
+        encoder: TextEncoder | None = None,
+        retriever: Retriever | None = None,
     ) -> None:
-        """`load` makes the scorer; `encoder` reads each text too."""
+        """`load` makes the scorer; `encoder` reads each text too; `retriever` finds what is shown with it."""
         self._load = load
+        self.retriever = Retriever({}) if retriever is None else retriever
         self._encoder = encoder
         self._lock = threading.Lock()
         self._scorer: LocalScorer | None = None
@@ -195,6 +231,17 @@ class LocalSession:
         except EngineError as error:
             return error
 
+    def score_found(self, record: Record) -> tuple[LabelScores, Usage, Shown] | EngineError:
+        """What the model says of a record with what is found for it, and the ids of what was shown."""
+        started = time.perf_counter()
+        found = self.retriever.find(record)
+        search = Usage(seconds=time.perf_counter() - started)
+        try:
+            scores, usage, shown = self.scorer.score_with(record.task, record.text, found)
+        except EngineError as error:
+            return error
+        return *self._with_vector(record.text, scores, usage + search), shown.shown
+
     def _with_vector(self, text: str, scores: LabelScores, usage: Usage) -> tuple[LabelScores, Usage]:
         if self._encoder is None:
             return scores, usage
@@ -231,7 +278,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
         def open_session() -> LocalSession:
             encoder = self.load_encoder() if self._local.embedding else None
-            return LocalSession(self.load_scorer, self._journal, encoder)
+            return LocalSession(self.load_scorer, self._journal, encoder, Retriever(self._local.retrieval))
 
         session: LocalSession = self._shared.acquire(open_session)
         return session
@@ -269,13 +316,13 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         """An answer for each work: the journal's, or the model's, which the journal then has."""
         keys = [(work.record.task, text_key(work.record.text, work.record.task)) for work in works]
         answers = dict[tuple[str, bytes], Answer]()
-        asked = dict[str, dict[tuple[str, bytes], str]]()
+        asked = dict[str, dict[tuple[str, bytes], Record]]()
         for work, key in zip(works, keys, strict=True):
             known = None if session.journal is None else session.journal.find(*key)
             if known is not None:
                 answers[key] = known
             else:
-                asked.setdefault(work.record.task, {})[key] = work.record.text
+                asked.setdefault(work.record.task, {})[key] = work.record
         for task, texts in asked.items():
             # What is written takes long, so each answer is journaled as it is given.
             size = 1 if self._pack == 1 or self._generates(task) else len(texts)
@@ -291,27 +338,28 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
     def _generates(self, task: str) -> bool:
         return self._tasks[task].kind == GENERATE
 
-    def _score(
-        self, task: str, texts: Sequence[str], session: LocalSession
-    ) -> Sequence[_Said | EngineError | PromptTooLongError]:
+    def _score(self, task: str, records: Sequence[Record], session: LocalSession) -> Sequence[_Said]:
         try:
             if self._generates(task):
-                return session.generate(task, texts)
-            return session.score_many(task, texts)
+                return session.generate(task, [record.text for record in records])
+            if session.retriever.retrieves(task):
+                # What is found makes the runs too long to gain from being evaluated together.
+                return [session.score_found(record) for record in records]
+            return session.score_many(task, [record.text for record in records])
         except PromptTooLongError as error:
             if not self._local.trial:
                 raise
-            return [error] * len(texts)
+            return [error] * len(records)
 
-    def _answer(self, found: _Said | EngineError | PromptTooLongError) -> Answer:
+    def _answer(self, found: _Said) -> Answer:
         if isinstance(found, Exception):
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(found))
-        said, usage = found
+        said, usage, *shown = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
         if isinstance(said, Generated):
             return Answer(self._local.name, usage, generated=said)
-        return Answer(self._local.name, usage, scores=said)
+        return Answer(self._local.name, usage, scores=said, shown=shown[0] if shown else None)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""
