@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipelines.evaluate import evaluate_output, write_evaluation
 from pipelines.prepare import prepare
 from router.answer_checks import CheckerError
+from router.evaluation_wording import headline
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.pipelines.jobs import SENTIMENT, json_lines
 
@@ -288,3 +290,56 @@ def test_the_summary_is_json(world: World) -> None:
 
     [row] = written.annotations
     assert json.loads(json.dumps(row))["annotation"]["answer"] == 'a "b"\\n'
+
+
+def test_evaluate_tells_how_many_answers_pass_the_check(world: World) -> None:
+    """Against the gold column, with what needs none: schema, lengths, languages; the report is written."""
+    world.write_lines(
+        [
+            {"id": "1", "text": "a small=[Rome]:0.9", "truth": "rome."},
+            {"id": "2", "text": "b small=[Oslo]:0.8", "truth": "Bern"},
+            {"id": "3", "text": "c small=[Bern…]:0.7"},
+        ]
+    )
+    source = {"path": str(world.folder / "in.jsonl"), "id": "id", "gold": "truth"}
+    routing = {"default": "small", "gate": {"min_confidence": 0.5}}
+    world.run(tasks=[{**ANSWER, "check": "exact"}], input=source, routing=routing)
+
+    found = evaluate_output(str(world.output))
+
+    task = found["tasks"]["answer"]
+    assert (task["accuracy"]["count"], task["accuracy"]["of"]) == (1, 2)
+    assert task["written"]["passed_checks"]["count"] == 2
+    assert task["written"]["failed"] == {"length": 1}
+    assert task["written"]["characters"]["0.5"] == 4.0
+    assert headline(task).startswith("0.500 pass the check against gold (95 % interval 0.013 to 0.987")
+    write_evaluation(str(world.output), found)
+    page = (world.output / "evaluation.html").read_text()
+    assert "Pass the check" in page
+    assert "What was called what" not in page
+    assert "mean probability of its tokens" in (world.output / "report.html").read_text()
+
+
+def test_evaluate_needs_no_gold_for_what_can_be_checked_without(world: World) -> None:
+    """The share of valid extractions, also of an output in JSON Lines."""
+    world.write_lines([{"id": "1", "text": 'x small=[{"city": "Oslo"}]:0.5'}, {"id": "2", "text": "y"}])
+    output = {"path": str(world.output), "format": "jsonl"}
+    world.run(tasks=[EXTRACT], output=output, routing={"default": "small", "gate": {"min_confidence": 0.0}})
+
+    task = evaluate_output(str(world.output))["tasks"]["extract"]
+
+    assert (task["written"]["valid"]["count"], task["written"]["valid"]["of"]) == (1, 2)
+    assert headline(task).startswith("no `check`, so nothing tells which answers are right, 0.500 valid JSON")
+
+
+def test_the_report_states_the_promise_in_its_own_words(world: World) -> None:
+    """What passes the check, not what is equal."""
+    world.write_lines(quiz(400))
+    with FakeLlmServer(answer=steered) as server:
+        world.run(models=hosted(world, server), **certified("llm"))
+
+    page = " ".join((world.output / "report.html").read_text().split())
+
+    assert "what passes the task's check against what the large model would have written" in page.replace(
+        "&#39;", "'"
+    )
