@@ -15,6 +15,7 @@ from router.model_bench import read_truth
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.records import Record
 from router.sampling import SmallestKeys
+from transforms.files import read_file
 from transforms.read_examples import read_examples
 from transforms.read_records import Reader, read_validated
 from transforms.reading import plan_input
@@ -79,7 +80,7 @@ def _job_and_task(options: BenchOptions) -> tuple[Job, Task]:
         return _from_options(options)
     if options.labels is not None or options.instruction is not None:
         raise ValueError("--job says the labels and the instruction; leave --labels and --instruction out")
-    job = load_job(options.job, sets=options.sets)
+    job = load_job(options.job, sets=options.sets, read=read_file)
     task = _task_of(job, options.task)
     given = {"path": options.data, "text": options.text, "gold": options.gold}
     source = job.input.model_copy(update={name: value for name, value in given.items() if value is not None})

@@ -15,6 +15,7 @@ import fsspec
 
 from pipelines.annotate import Plan
 from pipelines.batch_watch import check_batches
+from pipelines.open_judge import Known, asks_confidence, judge_sharers, open_judge
 from pipelines.output_folder import LEDGER
 from pipelines.paths_anywhere import model_anywhere, router_anywhere
 from pipelines.references import References, gather_references, shown_to, uses_retrieval
@@ -26,6 +27,7 @@ from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
+from router.names import JUDGE
 from router.price_notes import PriceNote, hosted_note, local_note
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from router.job import Job
     from router.prompt_search import LabelledText
     from transforms.ask_in_batches import Asked
+    from transforms.judge_handler import JudgeHandler
     from transforms.reading import Split
     from transforms.route_records import RouterPlace
 
@@ -109,8 +112,14 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
-    single, adds_id = len(multi) < len(job.tasks), job.input.id is None
-    layout = RowFormat(found.schema, multi, single, adds_id, uses_retrieval(job))
+    layout = RowFormat(
+        found.schema,
+        multi,
+        len(multi) < len(job.tasks),
+        job.input.id is None,
+        retrieval=uses_retrieval(job),
+        judge=job.routing.judge is not None,
+    )
     fixed = job.routing.gate.min_confidence
     ending = Ending(
         output,
@@ -127,7 +136,17 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         splits, reader = first_rows(splits, reader, limit)
     policy = None if fixed is None else Policy.of(job)
     opening = replace(opening, digests=models.digests)
-    return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", policy, opening)
+    return Plan(
+        job,
+        reader,
+        splits,
+        models.handlers,
+        ending,
+        f"{output}/state",
+        policy,
+        opening,
+        judge=models.judge,
+    )
 
 
 def _drawn_prompts(
@@ -232,6 +251,8 @@ class Models:
     """Where their answers are, with what decides them."""
     prices: Mapping[str, PriceNote]
     """What each costs, and who says so."""
+    judge: JudgeHandler | None = None
+    """Who settles disputes; None where nobody does."""
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, str]]:
@@ -242,7 +263,7 @@ class Models:
 def open_models(opening: Opening) -> Models:
     """Find files, prices and keys of the models; files whose digests are known are not looked at again."""
     job = opening.job
-    used = {name: job.models[name] for name in job.used_models}
+    used = {name: job.models[name] for name in job.opened_models}
     if not opening.local:
         used = {name: model_anywhere(model) for name, model in used.items()}
     hosted = {name: model for name, model in used.items() if isinstance(model, OpenAIModel)}
@@ -255,7 +276,7 @@ def open_models(opening: Opening) -> Models:
     journals: dict[str, JournalOf] = {}
     prices: dict[str, PriceNote] = {}
     tasks = {task.name: task for task in job.tasks}
-    budget = _budget(opening, len(hosted))
+    budget = _budget(opening, len(hosted) + judge_sharers(job))
     for name, large in hosted.items():
         preflight(large)
         journals[name] = _journal_of(opening, "llm", name, _hosted_prints(opening, name, large))
@@ -264,7 +285,14 @@ def open_models(opening: Opening) -> Models:
         retrieval = opening.references.by_model.get(name, {})
         if large.batching is None:
             handlers[name] = OpenAICompatibleModelHandler(
-                name, large, price, tasks, budget, journals[name], retrieval
+                name,
+                large,
+                price,
+                tasks,
+                budget,
+                journals[name],
+                retrieval,
+                confidence=asks_confidence(job, name),
             )
         else:
             handlers[name] = LlmBatches(name, large, price, tasks, journals[name], budget, retrieval)
@@ -287,9 +315,24 @@ def open_models(opening: Opening) -> Models:
         )
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])
-    return Models(
-        {name: handlers[name] for name in used}, digests, {name: journals[name] for name in used}, prices
+    found = Models(
+        {name: handlers[name] for name in job.used_models},
+        digests,
+        {name: journals[name] for name in used},
+        prices,
     )
+    return found if job.routing.judge is None else _with_judge(found, opening, handlers, budget)
+
+
+def _with_judge(
+    models: Models, opening: Opening, handlers: Mapping[str, Asked], budget: BudgetShare | None
+) -> Models:
+    """The models with the judge, whose verdicts are one more answer."""
+    known = Known(handlers, {name: of.fingerprints for name, of in models.journals.items()}, opening.pools)
+    settings = opening.job.journal
+    place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
+    judge = open_judge(opening.job, place, known, budget)
+    return replace(models, judge=judge, journals={**models.journals, JUDGE: judge.job.verdicts})
 
 
 def _journal_of(opening: Opening, tier: Tier, name: str, prints: Mapping[str, str]) -> JournalOf:

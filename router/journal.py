@@ -165,6 +165,8 @@ def write_entry(entry: Entry) -> bytes:
         body["shown"] = asdict(answer.shown)
     extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
     body |= {name: value for name, value in extras.items() if value}
+    if answer.confidence is not None:
+        body["confidence"] = answer.confidence
     mark = _FINAL if entry.final else _OPEN
     return _LINE_START + entry.text_key.hex().encode() + mark + orjson.dumps(body)[1:] + b"\n"
 
@@ -204,6 +206,7 @@ def read_entry(line: bytes, model: str) -> Entry | None:
             detail=data.get("detail", ""),
             raw=data.get("raw"),
             shown=_shown(data),
+            confidence=None if data.get("confidence") is None else float(data["confidence"]),
         )
         return Entry(bytes.fromhex(data["key"]), answer)
     except (ValueError, KeyError, TypeError, InvalidOperation):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from router.judgement import Dispute, Judged, Judgement
+
 MONEY_QUANTUM = Decimal("0.000000000001")
 """Costs are kept to 1e-12 dollars, so that sums over records are exact and fit in decimal128."""
 
@@ -57,6 +59,12 @@ class Status(str, enum.Enum):
     OVER_BUDGET = "over_budget"
     LLM_UNAVAILABLE = "llm_unavailable"
     LLM_UNUSABLE = "llm_unusable"
+    JUDGED = "judged"
+    NEEDS_HUMAN = "needs_human"
+
+
+JUDGE_STATUSES = (Status.JUDGED, Status.NEEDS_HUMAN)
+"""Those that only jobs with a judge have."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -206,6 +214,8 @@ class Answer:
     """Given while a prompt was searched for: it counts on the account only."""
     shown: Shown | None = None
     """None where the model is shown nothing that was retrieved."""
+    confidence: float | None = None
+    """How sure a hosted model was of its labels; None where that was not asked or not told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +233,10 @@ class Work:
     """The text's key where copies of the record wait for its outcome; None where there are none."""
     passed: tuple[Answer, ...] = ()
     """Answers that do not count, because the student was not sure enough: they are on the account only."""
+    dispute: Dispute | None = None
+    """Why a judge is asked; None where none is."""
+    judgement: Judgement | None = None
+    """What came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +284,5 @@ class Annotated:
     """What the small model said, where a later model had the last word; None where it said nothing."""
     audit: bool | None = None
     """Whether oracle and small model agreed on a trusted answer that was checked; None where none was."""
+    judged: Judged | None = None
+    """How a judge settled it; None where none was asked."""

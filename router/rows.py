@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router.judged_row import judged_row
 from router.records import Usage
 
 if TYPE_CHECKING:
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
 
-def annotation_row(row: Annotated, *, multi_label: bool, retrieval: bool = False) -> dict[str, Any]:
+def annotation_row(
+    row: Annotated, *, multi_label: bool, retrieval: bool = False, judge: bool = False
+) -> dict[str, Any]:
     """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones.
 
-    Jobs with `retrieval` have the ids of what was shown too, null where the model is shown nothing of that.
+    Jobs with `retrieval` have the ids of what was shown too, null where the model is shown nothing of that;
+    those with a `judge` say how the record was judged.
     """
     said = row.annotation
     shown: dict[str, Any] = {}
@@ -38,6 +42,7 @@ def annotation_row(row: Annotated, *, multi_label: bool, retrieval: bool = False
         "parts": said.parts,
         "raw_answer": said.raw_answer,
         **shown,
+        **({"judge": judged_row(row.judged)} if judge else {}),
     }
 
 

@@ -65,6 +65,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         budget: BudgetShare | None = None,
         journal: JournalOf | None = None,
         retrieval: Mapping[str, Retrieval] | None = None,
+        *,
+        confidence: bool = False,
     ) -> None:
         """Take plain data only; the client is made in the worker, where the key is.
 
@@ -76,6 +78,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             budget: What the worker process may spend; None for no limit.
             journal: Where answers are kept and found again; None to keep none.
             retrieval: What is found for each record and shown with it, by task.
+            confidence: Whether to ask how sure the model is, where its endpoint can tell.
 
         """
         # The base class would repeat whole batches, paid answers included; the client retries single calls.
@@ -87,10 +90,11 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         self._budget = budget
         self._journal = journal
         self._retrieval = dict(retrieval or {})
+        self._confidence = confidence
 
     def create_client(self) -> LlmSession:
         """Open the client. Raises `LlmStop` where the worker's environment lacks the key."""
-        client = LlmClient(self._model, self._price)
+        client = LlmClient(self._model, self._price, confidence=self._confidence)
         spending: Spending | BudgetLedger = Spending(self._budget.limit if self._budget else None)
         if self._budget is not None and self._budget.ledger is not None:
             spending = BudgetLedger(self._budget.ledger)
@@ -190,6 +194,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             detail=reply.detail,
             raw=reply.raw,
             shown=shown,
+            confidence=reply.confidence,
         )
 
     def _count(self, reply: LlmReply) -> None:

@@ -38,6 +38,24 @@ _ROUTE = pa.struct(
         ("rule", pa.int64()),
     ]
 )
+_TOOL = pa.struct(
+    [("tool", pa.string()), ("arguments", pa.string()), ("result", pa.string()), ("valid", pa.bool_())]
+)
+_STEP = pa.struct([("asked", pa.string()), ("said", pa.string()), ("tools", pa.list_(_TOOL)), *_FIGURES])
+_OPINION = pa.struct(
+    [("model", pa.string()), ("labels", pa.list_(pa.string())), ("confidence", pa.float64())]
+)
+_JUDGE = pa.struct(
+    [
+        ("dispute", pa.string()),
+        ("opinions", pa.list_(_OPINION)),
+        ("verdict", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        ("changed", pa.bool_()),
+        ("reason", pa.string()),
+        ("steps", pa.list_(_STEP)),
+    ]
+)
 _SCORES = pa.list_(pa.struct([("label", pa.string()), ("probability", pa.float64())]))
 
 
@@ -55,6 +73,8 @@ class RowFormat:
     """Whether the job gives ids of its own, because the input names no id column."""
     retrieval: bool = False
     """Whether ids of what was retrieved for a record are written."""
+    judge: bool = False
+    """Whether the job has a judge, whose transcripts are written."""
 
     def annotation_type(self) -> pa.DataType:
         """Arrow type of the `annotation` column."""
@@ -74,6 +94,7 @@ class RowFormat:
                 ("parts", pa.int64()),
                 ("raw_answer", pa.string()),
                 *((name, pa.list_(pa.string())) for name in names),
+                *([("judge", _JUDGE)] if self.judge else []),
             ]
         )
 
@@ -107,5 +128,5 @@ def output_line(row: Annotated, layout: RowFormat) -> bytes:
 
 
 def _annotation(row: Annotated, layout: RowFormat) -> dict[str, Any]:
-    several = row.annotation.task in layout.multi_label
-    return annotation_row(row, multi_label=several, retrieval=layout.retrieval)
+    multi = row.annotation.task in layout.multi_label
+    return annotation_row(row, multi_label=multi, retrieval=layout.retrieval, judge=layout.judge)
