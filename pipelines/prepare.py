@@ -416,6 +416,7 @@ def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: 
         "job": job.model_dump(mode="json"),
         "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in models.digests.items()},
+        **({"references": dict(opening.references.digests)} if opening.references.digests else {}),
         "answers": models.fingerprints,
         "prices": dict(models.prices),
         "versions": {name: metadata.version(name) for name in _VERSIONED},
