@@ -116,11 +116,11 @@ async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tupl
 def _agent(bench: Bench, judge: Judge) -> Agent[object, Any]:
     from pydantic_ai import Agent, Tool, ToolOutput  # noqa: PLC0415 - see `judge_record`
 
-    async def not_in_the_last_step(ctx: RunContext[object], tool: ToolDefinition) -> ToolDefinition | None:
-        # What it would look up then, it could not use any more.
-        return tool if ctx.run_step < judge.max_steps else None
+    async def where_it_helps(ctx: RunContext[object], tool: ToolDefinition) -> ToolDefinition | None:
+        # What it would look up in the last step, it could not use any more.
+        return None if ctx.run_step >= judge.max_steps or tool.name in bench.used_up else tool
 
-    tools = [Tool(one, prepare=not_in_the_last_step) for one in bench.tools(judge.tools)]
+    tools = [Tool(one, prepare=where_it_helps) for one in bench.tools(judge.tools)]
     verdict = ToolOutput(_verdict_of(bench.task), name=VERDICT, description="Settle the dispute.")
     human = ToolOutput(NeedsHuman, name=NEEDS_HUMAN, description="Leave the record to a person.")
     return Agent(
