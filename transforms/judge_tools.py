@@ -103,6 +103,7 @@ class Bench:
 
     async def nearest_examples(self, k: Count) -> str:
         """Find labelled texts of the same task that resemble this one; people gave their labels."""
+        self.used_up.add("nearest_examples")
         found = self.sources.examples[self.task.name].nearest(self.text, k)
         lines = [
             f"{number}. label: {_labels(one.row.label)}; similarity {one.similarity:.2f}; "
