@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from pipelines.errors import JobFailedError
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
+from tests.fake_models import gguf_file
 from tests.pipelines.jobs import json_lines
 from tests.pipelines.judged_jobs import (
     A_CALL,
@@ -106,7 +108,7 @@ def test_the_judge_settles_a_dispute(rows: World, form: str) -> None:
         "steps": 2,
         "usd": "0.000220",
     }
-    assert written.summary["answered_by"] == {"judge": 1, "large": 1, "small": 2}
+    assert written.summary["answered_by"] == {"judge": 2, "large": 1, "small": 1}
 
 
 def test_the_transcript_is_on_the_record(rows: World) -> None:
@@ -215,15 +217,16 @@ def test_the_bound_of_a_record_holds(rows: World) -> None:
 def test_the_budget_of_the_job_holds(disputes: World) -> None:
     """Nothing is asked that could cross it."""
     with FakeLlmServer(behave=lambda _: verdict("positive")) as server:
-        changes = judged_job(disputes, server, max_output_tokens=100)
-        written = disputes.run(budget={"max_usd": "0.0037"}, **changes)
+        changes = judged_job(disputes, server)
+        none = disputes.run(budget={"max_usd": "0.000001"}, **changes)
+        [worst] = re.findall(r"a step may cost up to \$([\d.]+)", annotation(none, "r0")["reason"])
+        assert server.billed == 0
+        # It suffices for a second call beside what the first one has cost, and not for a third.
+        written = disputes.run(budget={"max_usd": str(Decimal(worst) + A_CALL)}, **changes)
 
-    # A first call of some 3,400 micro-dollars at worst fits, and costs 110; a second one then, and no third.
-    assert 0 < server.billed < 3
-    left_out = [name for name, status in written.statuses().items() if status == "escalated"]
-    assert len(left_out) == 3 - server.billed
-    for name in left_out:
-        assert "which is more than is left of budget.max_usd" in annotation(written, name)["reason"]
+    assert server.billed == 2
+    [left_out] = [name for name, status in written.statuses().items() if status == "escalated"]
+    assert "which is more than is left of budget.max_usd" in annotation(written, left_out)["reason"]
     check_sums(written)
 
 
@@ -286,7 +289,8 @@ def test_another_model_gives_a_second_opinion(disputes: World) -> None:
     with FakeLlmServer() as server:
         server.script += [calling("second_opinion", {}), verdict("positive")]
         changes = judged_job(disputes, server, second_opinion="third")
-        changes["models"]["third"] = {**changes["models"]["small"], "usd_per_hour": "7.2"}
+        third = {"source": str(gguf_file(disputes.folder, "third.gguf")), "usd_per_hour": "7.2"}
+        changes["models"]["third"] = {**changes["models"]["small"], **third}
         written = disputes.run(**changes)
 
     result = annotation(written, "r0")["judge"]["steps"][0]["tools"][0]["result"]
