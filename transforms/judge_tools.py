@@ -23,7 +23,7 @@ _MOST = 8
 _SHOWN_CHARACTERS = 600
 _SHOWN_SCORES = 5
 
-Count = Annotated[int, Field(ge=1, le=_MOST, description=f"how many, 1 to {_MOST}")]
+Count = Annotated[int, Field(ge=1, le=_MOST, description=f"how many, 1 to {_MOST}: 4 tell more than 1")]
 
 
 class Row(Protocol):
@@ -81,6 +81,8 @@ class Bench:
     sources: Sources
     ask_other: Callable[[], View | str] | None = None
     """Asks another model; its view, or why there is none. None where the job names none."""
+    used_up: set[str] = field(default_factory=set)
+    """Tools that would only say again what they said."""
 
     def tools(self, wanted: Sequence[str] | None) -> list[Callable[..., object]]:
         """The tools that are wanted (None: all) and that the job can serve."""
@@ -96,10 +98,12 @@ class Bench:
 
     async def opinions(self) -> str:
         """Show what each model that was asked said of the text, with its probabilities of the labels."""
+        self.used_up.add("opinions")
         return "\n".join(describe(view) for view in self.dispute.views)
 
     async def nearest_examples(self, k: Count) -> str:
         """Find labelled texts of the same task that resemble this one; people gave their labels."""
+        self.used_up.add("nearest_examples")
         found = self.sources.examples[self.task.name].nearest(self.text, k)
         lines = [
             f"{number}. label: {_labels(one.row.label)}; similarity {one.similarity:.2f}; "
@@ -118,6 +122,7 @@ class Bench:
 
     async def second_opinion(self) -> str:
         """Ask another model for the label of the text; it is not told what the others said."""
+        self.used_up.add("second_opinion")
         if self.ask_other is None:
             return "There is no other model."
         said = self.ask_other()
