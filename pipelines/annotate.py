@@ -21,6 +21,7 @@ from apache_beam.ml.inference.base import RunInference
 
 from router.decide import Policy, Readings
 from router.job import LlamaCppModel
+from router.job_generation import GENERATE
 from router.names import JUDGE
 from router.records import Annotated, DeadLetter, Work
 from transforms.ask_in_batches import Asked, asking
@@ -97,7 +98,9 @@ class Plan:
     def sampling(self) -> Sampling:
         """The calibration sample: for each small model, and for the large one where it gives scores."""
         large = self.job.routing.escalate_to
-        wanted = self.job.calibration.label_free and self.readings is None
+        # What is written has no scores to divide by a mean.
+        scored = any(task.kind != GENERATE for task in self.job.tasks)
+        wanted = scored and self.job.calibration.label_free and self.readings is None
         size = self.job.calibration.sample if wanted else 0
         return Sampling(size, (large,) if large in self.local_models else ())
 

@@ -19,12 +19,14 @@ from pipelines.open_judge import Known, asks_confidence, judge_sharers, open_jud
 from pipelines.output_folder import LEDGER
 from pipelines.paths_anywhere import model_anywhere, router_anywhere
 from pipelines.references import References, gather_references, shown_to, uses_retrieval
+from router.answer_checks import check_checkers
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
+from router.job_generation import GENERATE
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.names import JUDGE
@@ -112,13 +114,16 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
+    written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
+    check_checkers(job.tasks)
     layout = RowFormat(
         found.schema,
         multi,
-        len(multi) < len(job.tasks),
+        len(multi) + len(written) < len(job.tasks),
         job.input.id is None,
         retrieval=uses_retrieval(job),
         judge=job.routing.judge is not None,
+        generate=written,
     )
     fixed = job.routing.gate.min_confidence
     ending = Ending(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from router import job_checks
+from router import job_checks, job_generation
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
 from router.job_judge import Judge, JudgeWhen, judge_problems
@@ -226,7 +226,9 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
+        written = job_generation.promise_problems(routing, info.data.get("tasks"))
+        judge = judge_problems(routing, info.data.get("models"))
+        job_checks.refuse([*problems, *rules, *judge, *written])
         return routing
 
     @field_validator("calibration")
@@ -238,7 +240,8 @@ class Job(Strict):
     @field_validator("audit")
     @classmethod
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
-        job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
+        problems = job_checks.audit_problems(audit, info.data.get("routing"))
+        job_checks.refuse([*problems, *job_generation.audit_problems(audit, info.data.get("tasks"))])
         return audit
 
     @model_validator(mode="after")
