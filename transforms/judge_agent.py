@@ -44,7 +44,7 @@ def check_library() -> None:
     """Raise `JudgeLibraryError` unless the agent library is installed."""
     if importlib.util.find_spec(_PACKAGE) is None:
         raise JudgeLibraryError(
-            "routing.judge: needs the agent library; `pip install pydantic-ai-slim` with Python 3.11 or newer, "
+            "routing.judge: needs the agent library; `pip install pydantic-ai-slim` (Python 3.11 or newer), "
             "or leave the judge out"
         )
 
