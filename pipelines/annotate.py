@@ -64,6 +64,8 @@ class Plan:
     """How the models were opened, to open them anew in another form."""
     readings: Readings | None = None
     """How the small models' scores are read, where that was learned; None: a sample without labels says."""
+    settled: Readings = field(default_factory=dict)
+    """How some of them are read whatever the sample says, because a pack's head knows better."""
     pilot: Mapping[bytes, tuple[Answer, ...]] = field(default_factory=dict)
     """What was asked before the main pass, by text key."""
     students: tuple[Student, ...] = ()
@@ -146,7 +148,13 @@ def read_calibration(
         answers = pipeline | "PilotAnswers" >> beam.Create(list(plan.pilot.items()))
         return pvalue.AsDict(readings), pvalue.AsDict(answers)
     pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
-    return pvalue.AsDict(pilot.biases), pvalue.AsDict(pilot.answers)
+    biases = pilot.biases
+    if plan.settled:
+        settled = dict(plan.settled)
+        others = biases | "NotSettled" >> beam.Filter(lambda reading: reading[0] not in settled)
+        known = pipeline | "Settled" >> beam.Create(list(settled.items()))
+        biases = together("Readings", [others, known])
+    return pvalue.AsDict(biases), pvalue.AsDict(pilot.answers)
 
 
 def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.AsDict) -> dict[str, Decided]:

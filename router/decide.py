@@ -292,6 +292,7 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
         reason=reason,
         parts=answer.scores.parts if answer.scores is not None else 1,
         raw_answer=work.answers[-1].raw,
+        shown=answer.shown,
     )
     total = next(iter(calls.values())) if len(calls) == 1 else sum(calls.values(), Usage())
     return Annotated(work.record, annotation, work.route, total, calls, spare)

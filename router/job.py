@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from router import job_checks
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
@@ -13,7 +14,8 @@ from router.job_checks import is_number
 from router.job_judge import Judge, JudgeWhen, judge_problems
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
 from router.job_routing import Gate, Routing, Rule, When
-from router.job_tasks import Example, ExampleSource, Label, Task
+from router.job_tasks import ContextSource, Example, ExampleSource, Label, Task
+from router.retrieval_checks import retrieval_problems
 from router.rule_checks import rule_problems
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "BatchSettings",
     "Budget",
     "Calibration",
+    "ContextSource",
     "DomainDescription",
     "Example",
     "ExampleSource",
@@ -43,6 +46,7 @@ __all__ = [
     "Routing",
     "Rule",
     "Task",
+    "UsedPack",
     "When",
 ]
 
@@ -153,6 +157,17 @@ class Audit(Strict):
     """The share of trusted answers that is checked, drawn at random, such as 0.01."""
 
 
+class UsedPack(Strict):
+    """The pack that a task came from."""
+
+    pack: Name
+    """Its name."""
+    source: Name
+    """How the job file names it."""
+    digest: Name
+    """Of its pack.yaml and its head."""
+
+
 class Job(Strict):
     """A whole job file."""
 
@@ -175,6 +190,8 @@ class Job(Strict):
     audit: Audit | None = None
     """Check a share of the trusted answers; null: none."""
     journal: JournalSettings = JournalSettings()
+    packs: Annotated[dict[Name, UsedPack], Field(default_factory=dict, exclude_if=operator.not_)]
+    """By task: the pack it came from. Noted when the file is read (`router.pack_expansion`)."""
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
 
@@ -223,3 +240,8 @@ class Job(Strict):
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
         job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
         return audit
+
+    @model_validator(mode="after")
+    def _retrieval_fits(self) -> Job:
+        job_checks.refuse(retrieval_problems(self.tasks, self.models))
+        return self

@@ -190,6 +190,14 @@ class Failure(str, enum.Enum):
     """The local engine failed on this record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Ids of what was found for a record and stood in its prompt, the most similar first."""
+
+    examples: tuple[str, ...] = ()
+    passages: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What one model said about one record: scores (local engines), labels (remote ones) or a failure."""
@@ -204,6 +212,8 @@ class Answer:
     """The text an LLM sent, kept where it could not be used."""
     spare: bool = False
     """Given while a prompt was searched for: it counts on the account only."""
+    shown: Shown | None = None
+    """None where the model is shown nothing that was retrieved."""
     confidence: float | None = None
     """How sure a hosted model was of its labels; None where that was not asked or not told."""
 
@@ -245,6 +255,8 @@ class Annotation:
     reason: str
     parts: int = 1
     raw_answer: str | None = None
+    shown: Shown | None = None
+    """What was retrieved for the model that had the last word; None where it is shown nothing of that."""
 
 
 @dataclass(frozen=True, slots=True)

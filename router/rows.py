@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
 
-def annotation_row(row: Annotated, *, multi_label: bool, judge: bool = False) -> dict[str, Any]:
+def annotation_row(
+    row: Annotated, *, multi_label: bool, retrieval: bool = False, judge: bool = False
+) -> dict[str, Any]:
     """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones.
 
-    With `judge`, it says how the record was judged.
+    Jobs with `retrieval` have the ids of what was shown too, null where the model is shown nothing of that;
+    those with a `judge` say how the record was judged.
     """
     said = row.annotation
+    shown: dict[str, Any] = {}
+    if retrieval:
+        ids = said.shown
+        shown["examples"] = None if ids is None else list(ids.examples)
+        shown["passages"] = None if ids is None else list(ids.passages)
     labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
     return {
         "task": said.task,
@@ -33,6 +41,7 @@ def annotation_row(row: Annotated, *, multi_label: bool, judge: bool = False) ->
         "reason": said.reason,
         "parts": said.parts,
         "raw_answer": said.raw_answer,
+        **shown,
         **({"judge": judged_row(row.judged)} if judge else {}),
     }
 

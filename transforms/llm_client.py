@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from router.breaker import Breaker, Outage, Ticket
 from router.llm_prompt import messages, reminder
 from router.records import Failure, Usage
+from router.retrieval import NOTHING_FOUND
 from transforms import llm_wire
 from transforms.call_pool import CallPool
 from transforms.llm_access import LlmStop, api_key, preflight
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from router.job import OpenAIModel, Task
     from router.prices import TokenPrice
+    from router.retrieval import Found
 
     _Parameters = Callable[[llm_wire.Dialect], dict[str, Any]]
 
@@ -139,8 +141,8 @@ class LlmClient:
         """
         return self.calls.each(lambda question: self.label(*question), questions)
 
-    def label(self, task: Task, text: str) -> LlmReply:
-        """Label one text: ask, and ask once more where the answer cannot be used.
+    def label(self, task: Task, text: str, found: Found = NOTHING_FOUND) -> LlmReply:
+        """Label one text, with what was found for it: ask, and once more where the answer cannot be used.
 
         Raises:
             LlmStop: The endpoint refuses the key, knows neither model nor URL, or is dead and ends the job.
@@ -148,7 +150,7 @@ class LlmClient:
         """
         started = self._clock()
         tally = _Tally()
-        chat = messages(task, text)
+        chat = messages(task, text, found)
         outcome = self._ask(task, chat, tally)
         if outcome.failure is Failure.UNUSABLE and outcome.answered:
             tally.notes.append(f"the first answer could not be used: {outcome.detail}")

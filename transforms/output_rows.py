@@ -71,6 +71,8 @@ class RowFormat:
     """Whether there is any single_label task."""
     adds_id: bool
     """Whether the job gives ids of its own, because the input names no id column."""
+    retrieval: bool = False
+    """Whether ids of what was retrieved for a record are written."""
     judge: bool = False
     """Whether the job has a judge, whose transcripts are written."""
 
@@ -79,6 +81,7 @@ class RowFormat:
         labels = [("label", pa.string())] if self.single_label else []
         if self.multi_label:
             labels.append(("labels", pa.list_(pa.string())))
+        names = ("examples", "passages") if self.retrieval else ()
         return pa.struct(
             [
                 ("task", pa.string()),
@@ -90,6 +93,7 @@ class RowFormat:
                 ("reason", pa.string()),
                 ("parts", pa.int64()),
                 ("raw_answer", pa.string()),
+                *((name, pa.list_(pa.string())) for name in names),
                 *([("judge", _JUDGE)] if self.judge else []),
             ]
         )
@@ -125,4 +129,4 @@ def output_line(row: Annotated, layout: RowFormat) -> bytes:
 
 def _annotation(row: Annotated, layout: RowFormat) -> dict[str, Any]:
     multi = row.annotation.task in layout.multi_label
-    return annotation_row(row, multi_label=multi, judge=layout.judge)
+    return annotation_row(row, multi_label=multi, retrieval=layout.retrieval, judge=layout.judge)
