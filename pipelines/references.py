@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from router.job import ExampleSource, OpenAIModel
+from router.names import JUDGE
 from router.reference import digest_rows
 from router.retrieval import ReferenceSet, Retrieval
 from transforms.model_files import cache_folder
@@ -82,7 +83,7 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
         InputError: A source cannot be read, or holds nothing of use.
         OSError: The cache cannot be written.
     """
-    if not uses_retrieval(job):
+    if not uses_retrieval(job) and job.routing.judge is None:
         return References()
     encoder_digest = read_card(router.encoder_folder).digest
     sets: dict[tuple[str, str, str], ReferenceSet] = {}
@@ -90,9 +91,10 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
     copies: dict[str, str] = {}
     for task in job.tasks:
         sources: list[tuple[str, ExampleSource | ContextSource, Sequence[ReferenceRow]]] = []
-        if (examples := _examples_of(task.examples)) is not None:
+        judged = job.routing.judge is not None
+        if (examples := _examples_of(task.examples, judged=judged)) is not None:
             sources.append(("examples", examples, read_labelled_rows(job, task, examples)))
-        if (context := _context_of(task.context)) is not None:
+        if (context := _context_of(task.context, judged=judged)) is not None:
             sources.append(("passages", context, read_passages(job, task, context)))
         for kind, source, rows in sources:
             digest = digest_rows(rows)
@@ -102,7 +104,9 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
                 url = f"{state}/{FOLDER}/{digest}.jsonl"
                 copies[path] = url
             digests[f"{kind} of {task.name}"] = digest
-            for model in shown_to(job, source):
+            shown = shown_to(job, source) if source.k else ()
+            # A judge searches by itself, whatever models are shown.
+            for model in (*shown, *((JUDGE,) if judged else ())):
                 own_ids = source.id is not None and kind == "examples"
                 sets[model, task.name, kind] = ReferenceSet(url, digest, source.k or 0, own_ids)
     by_model: dict[str, dict[str, Retrieval]] = {}
@@ -112,12 +116,12 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
     return References(by_model, digests, copies)
 
 
-def _examples_of(examples: object) -> ExampleSource | None:
-    return examples if isinstance(examples, ExampleSource) and examples.k else None
+def _examples_of(examples: object, *, judged: bool = False) -> ExampleSource | None:
+    return examples if isinstance(examples, ExampleSource) and (examples.k or judged) else None
 
 
-def _context_of(context: ContextSource | None) -> ContextSource | None:
-    return context if context is not None and context.k else None
+def _context_of(context: ContextSource | None, *, judged: bool = False) -> ContextSource | None:
+    return context if context is not None and (context.k or judged) else None
 
 
 def _stored(digest: str, rows: Sequence[ReferenceRow]) -> str:

@@ -103,7 +103,7 @@ async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tupl
     agent = _agent(bench, judge)
     async with _client(calls) as client:
         result = await agent.run(
-            question(bench.text, bench.dispute),
+            question(bench.record.text, bench.dispute),
             model=_model(client, native=judge.tool_calls == "native"),
             usage_limits=UsageLimits(request_limit=judge.max_steps),
         )
