@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from router.evaluation import share
 from router.forecast import Interval, Pace
+from router.records import write_money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
