@@ -333,7 +333,11 @@ def _with_judge(
     models: Models, opening: Opening, handlers: Mapping[str, Asked], budget: BudgetShare | None
 ) -> Models:
     """The models with the judge, whose verdicts are one more answer."""
-    known = Known(handlers, {name: of.fingerprints for name, of in models.journals.items()}, opening.pools)
+    known = Known(
+        handlers,
+        {name: of.fingerprints for name, of in models.journals.items()},
+        opening.references.by_model.get(JUDGE, {}),
+    )
     settings = opening.job.journal
     place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
     judge = open_judge(opening.job, place, known, budget)
