@@ -5,9 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from router import job_checks
+from router.adapter_checks import adapter_problems
+from router.adapters import ModelsByName, names_of
+from router.job_adapters import Adapter
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
@@ -16,6 +19,7 @@ from router.job_tasks import Example, ExampleSource, Label, Task
 from router.rule_checks import rule_problems
 
 __all__ = [
+    "Adapter",
     "Audit",
     "BatchSettings",
     "Budget",
@@ -159,7 +163,7 @@ class Job(Strict):
     output: Output
     tasks: Annotated[tuple[Task, ...], NotEmpty]
     """What is asked about the texts."""
-    models: Annotated[dict[Name, Model], NotEmpty]
+    models: Annotated[dict[Name, Model], NotEmpty, AfterValidator(ModelsByName)]
     """The models, each under a name of your choice."""
     machine: Name | None = None
     """The machine whose price local models' time has (configs/prices.yaml); null: the table's default."""
@@ -177,9 +181,13 @@ class Job(Strict):
 
     @property
     def used_models(self) -> tuple[str, ...]:
-        """Names of the models that the routing can choose, in the order of the job file."""
+        """Names of the models that the routing can choose, in the order of the job file.
+
+        A model with adapters is followed by its names with each (`router.adapters`).
+        """
         named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
-        return tuple(name for name in self.models if name in named)
+        used = [(name, model) for name, model in self.models.items() if name in named]
+        return tuple(one for name, model in used for one in names_of(name, model))
 
     @field_validator("output")
     @classmethod
@@ -213,3 +221,9 @@ class Job(Strict):
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
         job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
         return audit
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> Job:
+        # They stand in one section, and whether they can be reached is said by four others.
+        job_checks.refuse(adapter_problems(self))
+        return self

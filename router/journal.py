@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from router.adapters import AdaptedModel
 from router.calibration import asked_task
 from router.llm_prompt import answer_schema, messages
 from router.records import Answer, Failure, LabelScores, Usage
@@ -87,6 +88,8 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
         "task": asked_task(task, chosen).model_dump(mode="json"),
     }
+    if isinstance(model, AdaptedModel):
+        facts["adapter"] = {"sha256": model.adapter.sha256, "scale": model.adapter.scale}
     if chosen is not None and chosen.form is not None:
         facts |= {"prompt": asdict(chosen.form), "forms": []}
     if chosen is not None and not chosen.label_tree:
