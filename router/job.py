@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -13,9 +14,11 @@ from router.adapters import ModelsByName, names_of
 from router.job_adapters import Adapter
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
+from router.job_judge import Judge, JudgeWhen, judge_problems
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
 from router.job_routing import Gate, Routing, Rule, When
-from router.job_tasks import Example, ExampleSource, Label, Task
+from router.job_tasks import ContextSource, Example, ExampleSource, Label, Task
+from router.retrieval_checks import retrieval_problems
 from router.rule_checks import rule_problems
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "BatchSettings",
     "Budget",
     "Calibration",
+    "ContextSource",
     "DomainDescription",
     "Example",
     "ExampleSource",
@@ -31,6 +35,8 @@ __all__ = [
     "Input",
     "Job",
     "JournalSettings",
+    "Judge",
+    "JudgeWhen",
     "Label",
     "Limits",
     "LlamaCppModel",
@@ -44,6 +50,7 @@ __all__ = [
     "Routing",
     "Rule",
     "Task",
+    "UsedPack",
     "When",
 ]
 
@@ -154,6 +161,17 @@ class Audit(Strict):
     """The share of trusted answers that is checked, drawn at random, such as 0.01."""
 
 
+class UsedPack(Strict):
+    """The pack that a task came from."""
+
+    pack: Name
+    """Its name."""
+    source: Name
+    """How the job file names it."""
+    digest: Name
+    """Of its pack.yaml and its head."""
+
+
 class Job(Strict):
     """A whole job file."""
 
@@ -176,6 +194,8 @@ class Job(Strict):
     audit: Audit | None = None
     """Check a share of the trusted answers; null: none."""
     journal: JournalSettings = JournalSettings()
+    packs: Annotated[dict[Name, UsedPack], Field(default_factory=dict, exclude_if=operator.not_)]
+    """By task: the pack it came from. Noted when the file is read (`router.pack_expansion`)."""
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
 
@@ -188,6 +208,14 @@ class Job(Strict):
         named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
         used = [(name, model) for name, model in self.models.items() if name in named]
         return tuple(one for name, model in used for one in names_of(name, model))
+
+    @property
+    def opened_models(self) -> tuple[str, ...]:
+        """Names of the models that a run opens: those of the routing, and whom a judge asks."""
+        judge = self.routing.judge
+        named = {*self.used_models, *(() if judge is None else (judge.model, judge.second_opinion))}
+        everyone = (one for name, model in self.models.items() for one in names_of(name, model))
+        return tuple(name for name in everyone if name in named)
 
     @field_validator("output")
     @classmethod
@@ -207,7 +235,7 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules])
+        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
         return routing
 
     @field_validator("calibration")
@@ -226,4 +254,9 @@ class Job(Strict):
     def _adapters_fit(self) -> Job:
         # They stand in one section, and whether they can be reached is said by four others.
         job_checks.refuse(adapter_problems(self))
+        return self
+
+    @model_validator(mode="after")
+    def _retrieval_fits(self) -> Job:
+        job_checks.refuse(retrieval_problems(self.tasks, self.models))
         return self
