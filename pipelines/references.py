@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from router.adapters import section_of
 from router.job import ExampleSource, OpenAIModel
 from router.names import JUDGE
 from router.reference import digest_rows
@@ -63,7 +64,8 @@ def uses_retrieval(job: Job) -> bool:
 def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]:
     """Names of the job's models that are shown what is found in a source."""
     if source.models is not None:
-        return tuple(name for name in job.used_models if name in source.models)
+        used = [(name, section_of(name, job.models[name])) for name in job.used_models]
+        return tuple(name for name, section in used if section in source.models)
     return tuple(
         name
         for name in job.used_models
