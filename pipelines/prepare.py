@@ -92,7 +92,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         if isinstance(task.examples, ExampleSource)
     }
     opening = Opening(
-        job, f"{output}/state/journal", workers, ledger, local, _drawn_prompts(job, pools), pools=pools
+        job, f"{output}/state/journal", workers, ledger, local, drawn_prompts(job, pools), pools=pools
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
@@ -119,7 +119,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", policy, opening)
 
 
-def _drawn_prompts(
+def drawn_prompts(
     job: Job, pools: Mapping[str, Sequence[LabelledText]]
 ) -> dict[str, dict[str, ChosenPrompt]]:
     """What the small models are shown of the sources of examples, where no search says otherwise."""
