@@ -52,7 +52,7 @@ class CompareOptions:
 
 
 @dataclass
-class _Asking:
+class Asking:
     """A comparison on its way."""
 
     compared: Compared
@@ -77,12 +77,14 @@ class _Asking:
         """Those that run on this machine."""
         return [name for name in self.names if isinstance(self.job.models[name], LlamaCppModel)]
 
-    def ask(self, name: str, works: Sequence[Work]) -> None:
-        """Have a model's answers; what the journal holds is not asked again."""
-        before = len(self.answers)
-        self.answers |= self.run.ask({name: works}, self.prompts)
-        missing = len(works) - (len(self.answers) - before)
-        if missing > 0 and self.missing({name: works}):
+    def ask(self, names: Sequence[str], works: Sequence[Work]) -> None:
+        """Have the answers of some models; what the journal holds is not asked again."""
+        if not names:
+            return
+        self.tell(f"asking {', '.join(names)} about {len(works):,} records")
+        asked = dict.fromkeys(names, works)
+        self.answers |= self.run.ask(asked, self.prompts)
+        for name in self.missing(asked):
             self.failed[name] = self.run.failure_of(name) or "no reason given"
 
     @property
@@ -101,10 +103,9 @@ class _Asking:
 
     def seconds_a_record(self, works: Sequence[Work]) -> dict[str, float]:
         """How long local models take, from a few records."""
-        self.tell(f"asking {', '.join(self.local)} about {len(works)} records, to know how long they take")
+        self.ask(self.local, works)
         found = {}
         for name in self.local:
-            self.ask(name, works)
             took = [one.usage.seconds for (model, _), one in self.answers.items() if model == name]
             # The first one takes the prompt's beginning too, which the others share.
             found[name] = median(took) if took else 0.0
@@ -127,7 +128,7 @@ def compare_models(
         JobFailedError: The oracle did not answer.
     """
     run = PilotRun(compared.plan, options)
-    job, gold = run.plan.job, _asks_gold(run.plan.job)
+    job, gold = run.plan.job, asks_gold(run.plan.job)
     for name, why in compared.left_out.items():
         tell(f"{name} is left out: {why}")
     draw = draw_plan(run, max(USUAL, wanted.records or 0), gold_only=gold)
@@ -137,15 +138,14 @@ def compare_models(
             f"no record has a label in {job.input.gold}" if gold else "the input has no record to ask about"
         )
         raise ValueError(f"{lacks}; give an input with some")
-    asking = _Asking(compared, run, tell, {}, {})
+    asking = Asking(compared, run, tell, {}, {})
     pace = asking.seconds_a_record(works[: min(_PROBE, wanted.records or _PROBE)])
     works = works[: _size(asking, works, pace, wanted.records)]
     _tell_price(asking, works, pace)
-    for name in asking.names:
-        tell(f"asking {name} about {len(works):,} records")
-        asking.ask(name, works)
+    asking.ask(asking.local, works)
+    asking.ask([name for name in asking.names if name not in asking.local], works)
     oracle = GOLD if gold else _largest(asking, pace, works)
-    rows = _rows(asking, works, oracle, _terms(job, wanted))
+    rows = rows_of(asking, works, oracle, terms_of(job, wanted.target))
     return {
         "job": job.name,
         "made": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
@@ -157,18 +157,19 @@ def compare_models(
     }
 
 
-def _asks_gold(job: Job) -> bool:
+def asks_gold(job: Job) -> bool:
     """Whether the gold column is the oracle: the gate says so, or it says nothing and there is one."""
     said = job.routing.gate.oracle
     return job.input.gold is not None if said is None else said == "gold"
 
 
-def _terms(job: Job, wanted: CompareOptions) -> Terms:
+def terms_of(job: Job, target: float | None) -> Terms:
+    """The target, which may be wished otherwise than in the job, and the chance of missing it."""
     gate = job.routing.gate
-    return Terms(wanted.target or gate.target or TARGET, gate.delta or DELTA)
+    return Terms(target or gate.target or TARGET, gate.delta or DELTA)
 
 
-def _largest(asking: _Asking, pace: Mapping[str, float], works: Sequence[Work]) -> str:
+def _largest(asking: Asking, pace: Mapping[str, float], works: Sequence[Work]) -> str:
     """The model whose word counts: what others escalate to, else the dearest hosted one, else the slowest."""
     named = asking.job.routing.escalate_to
     if named is not None:
@@ -183,7 +184,7 @@ def _largest(asking: _Asking, pace: Mapping[str, float], works: Sequence[Work]) 
     return max(found, key=lambda name: found[name])
 
 
-def _size(asking: _Asking, works: Sequence[Work], pace: Mapping[str, float], wanted: int | None) -> int:
+def _size(asking: Asking, works: Sequence[Work], pace: Mapping[str, float], wanted: int | None) -> int:
     """How many records to ask about. Raises `ValueError` where they cost more than may be spent."""
     count = min(wanted or USUAL, len(works))
     while wanted is None and count - STEP >= LEAST:
@@ -201,19 +202,19 @@ def _size(asking: _Asking, works: Sequence[Work], pace: Mapping[str, float], wan
     return count
 
 
-def _estimate(asking: _Asking, works: Sequence[Work]) -> Decimal:
+def _estimate(asking: Asking, works: Sequence[Work]) -> Decimal:
     """About what hosted models cost for these records, without those that they have answered."""
     return sum(_hosted_costs(asking, works).values(), Decimal(0)) * _MARGIN
 
 
-def _hosted_costs(asking: _Asking, works: Sequence[Work]) -> dict[str, Decimal]:
+def _hosted_costs(asking: Asking, works: Sequence[Work]) -> dict[str, Decimal]:
     hosted = {name: works for name in asking.names if name not in asking.local}
     missing = asking.missing(hosted)
     plan = asking.run.plan
     return {name: Decimal(repr(sum(estimated_calls(plan, name, rows).usd))) for name, rows in missing.items()}
 
 
-def _tell_price(asking: _Asking, works: Sequence[Work], pace: Mapping[str, float]) -> None:
+def _tell_price(asking: Asking, works: Sequence[Work], pace: Mapping[str, float]) -> None:
     missing = asking.missing(dict.fromkeys(asking.names, works))
     seconds = sum(len(missing.get(name, ())) * each for name, each in pace.items())
     told = [f"local models take about {seconds / asking.run.plan.opening.workers:,.0f} s"]
@@ -224,7 +225,7 @@ def _tell_price(asking: _Asking, works: Sequence[Work], pace: Mapping[str, float
     asking.tell(f"{len(works):,} records, {len(asking.names)} models: {', '.join(told)}{allowed}")
 
 
-def _rows(asking: _Asking, works: Sequence[Work], oracle: str, terms: Terms) -> Rows:
+def rows_of(asking: Asking, works: Sequence[Work], oracle: str, terms: Terms) -> Rows:
     """The records on which the oracle has a word, with the models that answered any of them."""
     truth = truth_of(asking.run, works, asking.answers, oracle)
     known = [(work, word) for work, word in zip(works, truth, strict=True) if word is not None]

@@ -41,7 +41,7 @@ _SHOWN_SEGMENT = 10
 
 
 @dataclass(frozen=True, eq=False)
-class _Weighing:
+class Weighing:
     """What the choice is made from."""
 
     rows: Rows
@@ -96,7 +96,7 @@ def compared_ways(rows: Rows, records: int, tell: Callable[[str], None]) -> dict
         records: Records of the whole input that models answer.
         tell: Says what is going on.
     """
-    weighing = _weigh(rows, records, tell)
+    weighing = weigh(rows, records, tell)
     said = {name: rows.said(name) for name in rows.names}
     both = {name: (said[name], _learned(weighing, name)) for name in rows.names}
     tell("weighing who should answer what")
@@ -122,7 +122,8 @@ def _about(rows: Rows, name: str) -> dict[str, Any]:
     return {"runs": where, "input_tokens": tokens[0] / count, "output_tokens": tokens[1] / count}
 
 
-def _weigh(rows: Rows, records: int, tell: Callable[[str], None]) -> _Weighing:
+def weigh(rows: Rows, records: int, tell: Callable[[str], None]) -> Weighing:
+    """What a choice is made from: every model that could be escalated to, with what its gate would learn."""
     fitted = taught(rows, rows.oracle, tell)
     larges = {}
     for name in rows.names:
@@ -133,10 +134,10 @@ def _weigh(rows: Rows, records: int, tell: Callable[[str], None]) -> _Weighing:
             # What is far from the target by itself does not reach it with a smaller one in front.
             if share(int(right.sum()), len(right)).high >= rows.terms.target:
                 larges[name] = large_of(rows, name, taught(rows, name, tell))
-    return _Weighing(rows, larges, fitted, segments_of(tags_of(rows)), records)
+    return Weighing(rows, larges, fitted, segments_of(tags_of(rows)), records)
 
 
-def _learned(weighing: _Weighing, name: str) -> Learned | None:
+def _learned(weighing: Weighing, name: str) -> Learned | None:
     fit, terms = weighing.fitted.get(name), weighing.rows.terms
     if fit is None:
         return None
@@ -150,7 +151,7 @@ def _learned(weighing: _Weighing, name: str) -> Learned | None:
     return Learned(fit.confidence, right, NOTHING if threshold is None else threshold)
 
 
-def _ways(weighing: _Weighing, chosen: Chosen | None, crossed: CrossFit | None) -> dict[str, _Told]:
+def _ways(weighing: Weighing, chosen: Chosen | None, crossed: CrossFit | None) -> dict[str, _Told]:
     rows = weighing.rows
     found = {THIS_JOB: _this_job(weighing)}
     for name, large in weighing.larges.items():
@@ -169,14 +170,14 @@ def _ways(weighing: _Weighing, chosen: Chosen | None, crossed: CrossFit | None) 
     return found
 
 
-def _usual_large(weighing: _Weighing, chosen: Chosen | None) -> Large | None:
+def _usual_large(weighing: Weighing, chosen: Chosen | None) -> Large | None:
     """The model that the single small ones are shown with: the proposal's, else the job's or the oracle."""
     wanted = [] if chosen is None else [chosen.large.name]
     wanted += [weighing.rows.run.plan.job.routing.escalate_to or "", weighing.rows.oracle]
     return next((weighing.larges[name] for name in wanted if name in weighing.larges), None)
 
 
-def _this_job(weighing: _Weighing) -> _Told:
+def _this_job(weighing: Weighing) -> _Told:
     routing = weighing.rows.run.plan.job.routing
     large = weighing.larges.get(routing.escalate_to or "")
     if routing.gate.target is None or large is None:
@@ -185,7 +186,7 @@ def _this_job(weighing: _Weighing) -> _Told:
     return _gated(weighing, large, first_choice(weighing.rows))
 
 
-def _gated(weighing: _Weighing, large: Large, firsts: Names) -> _Told:
+def _gated(weighing: Weighing, large: Large, firsts: Names) -> _Told:
     """With a gate that promises the target; where it cannot, everything is escalated."""
     crossed = cross_fitted(weighing.size, kept_to(large, firsts, weighing.rows.terms))
     if crossed is None:
@@ -194,7 +195,7 @@ def _gated(weighing: _Weighing, large: Large, firsts: Names) -> _Told:
     return _Told(crossed.outcome, _input_usd(weighing, large, firsts))
 
 
-def _input_usd(weighing: _Weighing, large: Large, firsts: Names) -> float:
+def _input_usd(weighing: Weighing, large: Large, firsts: Names) -> float:
     """Dollars for the whole input, the run's own pilot included."""
     rows, records = weighing.rows, weighing.records
     confidence, agrees, usd = np.full(weighing.size, -1.0), np.zeros(weighing.size, bool), 0.0
@@ -214,7 +215,7 @@ def _input_usd(weighing: _Weighing, large: Large, firsts: Names) -> float:
 
 
 def _proposal(
-    weighing: _Weighing, chosen: Chosen | None, crossed: CrossFit | None, ways: Mapping[str, _Told]
+    weighing: Weighing, chosen: Chosen | None, crossed: CrossFit | None, ways: Mapping[str, _Told]
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """The proposed routing, and what is to be said of it."""
     if chosen is None or crossed is None:

@@ -209,7 +209,7 @@ def test_a_target_that_nobody_reaches_has_no_proposal(world: World) -> None:
 
 
 def test_a_model_that_cannot_be_asked_is_left_out(world: World) -> None:
-    """A missing file and a missing key of models that no rule names: a line for each, and the rest goes on."""
+    """A missing file and a missing key, of models that no rule names: a line for each, and it goes on."""
     write_rows(world, 120)
     with FakeLlmServer(steered_label) as server:
         more = {
