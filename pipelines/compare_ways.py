@@ -154,11 +154,11 @@ def _learned(weighing: Weighing, name: str) -> Learned | None:
 def _ways(weighing: Weighing, chosen: Chosen | None, crossed: CrossFit | None) -> dict[str, _Told]:
     rows = weighing.rows
     found = {THIS_JOB: _this_job(weighing)}
+    usual = _usual_large(weighing, chosen)
     for name, large in weighing.larges.items():
-        if name not in rows.local or name in (rows.oracle, rows.run.plan.job.routing.escalate_to):
+        if name not in rows.local or large is usual:
             everything = outcome(large, weighing.alone(name), NOTHING, np.arange(weighing.size))
             found[f"{name} alone"] = _Told(everything, everything.cost * weighing.records)
-    usual = _usual_large(weighing, chosen)
     if usual is not None:
         for name in usual.small:
             found[f"{name}, then {usual.name}"] = _gated(weighing, usual, weighing.alone(name))

@@ -139,11 +139,15 @@ def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
             f"{_amount(rule['saves_usd_per_thousand'])} USD on 1,000 records, which is beyond noise.",
         )
     _say(console, _saving(proposal["saved_per_thousand"]))
-    _say(
-        console,
-        f"Chosen alike on {proposal['chosen_alike']} of {proposal['folds']} parts of the records. It is an "
-        "estimate: `tekizai run` draws a pilot of its own, certifies the gate on it, and says if it cannot.",
-    )
+    told = f"Chosen alike on {proposal['chosen_alike']} of {proposal['folds']} parts of the records. "
+    if "gate" in proposal["routing"]:
+        told += (
+            "It is an estimate: `tekizai run` draws a pilot of its own, certifies the gate on it, and says "
+            "if it cannot."
+        )
+    else:
+        told += "One model answers everything, so a run has nothing to certify: this is an estimate."
+    _say(console, told)
 
 
 def _saving(saving: Mapping[str, float]) -> str:
