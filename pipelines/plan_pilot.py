@@ -110,10 +110,13 @@ _QUICK = 0.5
 """Less than any pipeline takes: then all answers came from the journal."""
 
 
-def draw_plan(run: PilotRun, size: int) -> PlanDraw:
-    """Read the input once: its census, a uniform sample of `size` records, and the calibration sample."""
+def draw_plan(run: PilotRun, size: int, *, gold_only: bool = False) -> PlanDraw:
+    """Read the input once: its census, a uniform sample of `size` records, and the calibration sample.
+
+    `gold_only` draws the first from those with a gold label.
+    """
     plan, url = run.plan, f"{run.plan.state}/calibration/plan.jsonl"
-    sampling = replace(plan.sampling, pilot=size, census=True)
+    sampling = replace(plan.sampling, pilot=size, census=True, gold_only=gold_only)
 
     def build(pipeline: beam.Pipeline) -> None:
         splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()

@@ -103,7 +103,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     if not local:
         router = router_anywhere(router)
     references = gather_references(job, f"{output}/state", router, local=local)
-    prompts = _drawn_prompts(job, pools)
+    prompts = drawn_prompts(job, pools)
     opening = Opening(
         job,
         f"{output}/state/journal",
@@ -156,7 +156,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
 
 
-def _drawn_prompts(
+def drawn_prompts(
     job: Job, pools: Mapping[str, Sequence[LabelledText]]
 ) -> dict[str, dict[str, ChosenPrompt]]:
     """What the small models are shown of the sources of examples, where no search says otherwise."""
