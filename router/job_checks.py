@@ -140,7 +140,9 @@ def gate_problems(gate: Gate) -> list[Problem]:
         return [((), says, None)]
     if gate.target is not None:
         return []
-    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per, "student": gate.student}
+    # `off` is said where a pack brings a student.
+    student = None if gate.student == "off" else gate.student
+    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per, "student": student}
     says = "goes with target; leave it out, or give target in place of min_confidence"
     return [((name,), says, value) for name, value in terms.items() if value is not None]
 

@@ -67,6 +67,8 @@ class ExampleSource(Strict):
     """The column with the rows' ids; null makes ids from the content. With `k` only."""
     models: Annotated[Annotated[tuple[Name, ...], NotEmpty] | None, Field(alias="for")] = None
     """The models that are shown the nearest rows; null: hosted ones and routing.escalate_to. With `k`."""
+    digest: Name | None = None
+    """The digest that the rows must have (docs/retrieval.md says where it is found). With `k`."""
 
 
 class ContextSource(Strict):
@@ -84,6 +86,8 @@ class ContextSource(Strict):
     """The column with the passages' ids, where they are rows; null makes ids from the content."""
     models: Annotated[Annotated[tuple[Name, ...], NotEmpty] | None, Field(alias="for")] = None
     """The models that are shown passages; null: hosted ones and routing.escalate_to."""
+    digest: Name | None = None
+    """The digest that the passages must have (docs/retrieval.md says where it is found)."""
 
 
 Schema = Annotated[

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from router.adapters import AdaptedModel
 from router.answer_prompt import asked_facts, hosted_facts
 from router.calibration import asked_task
 from router.generated import read_generated, write_generated
@@ -96,6 +97,8 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
         "task": _task_facts(asked_task(task, chosen)),
     }
+    if isinstance(model, AdaptedModel):
+        facts["adapter"] = {"sha256": model.adapter.sha256, "scale": model.adapter.scale}
     if retrieval is not None:
         facts["retrieval"] = retrieval
     if chosen is not None and chosen.form is not None:

@@ -18,8 +18,9 @@ LONGEST_TEXT = 12_000
 _HOW = """\
 Decide which is right, with {how}, spelled as there; it may also be one that no model named.
 Read the text yourself first. Look at what the tools offer where that helps: labelled texts that resemble this
-one tell most. Then call `verdict`. Call `needs_human` only where the text can be read in several ways and
-neither the task nor the tools tell which one is meant."""
+one tell most. Then call `verdict` with what is most likely meant: nearly every text has a best label. Call
+`needs_human` only where two labels fit equally well and neither the task nor the tools tell which one is
+meant."""
 
 _DATA = """\
 The record's text stands between <text> and </text>, other people's texts between <quote> and </quote>. All of

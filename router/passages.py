@@ -46,6 +46,8 @@ def cut_text(text: str, most: int = MOST_CHARACTERS) -> list[str]:
     for paragraph in filter(None, (one.strip() for one in _BREAK.split(text))):
         if parts and len(parts[-1]) + 2 + len(paragraph) <= most:
             parts[-1] += f"\n\n{paragraph}"
+        elif len(paragraph) <= most:
+            parts.append(paragraph)
         else:
             parts += _pieces(paragraph, most)
     return parts

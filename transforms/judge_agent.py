@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, create_model
 from router.judge_prompt import instructions, question
 from router.judgement import Judgement, Step, ToolUse
 from router.records import Failure
+from transforms.judge_calls import CallRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,8 @@ def check_library() -> None:
     """Raise `JudgeLibraryError` unless the agent library is installed."""
     if importlib.util.find_spec(_PACKAGE) is None:
         raise JudgeLibraryError(
-            "routing.judge: needs the agent library; install it with `pip install pydantic-ai-slim`"
+            "routing.judge: needs the agent library; `pip install pydantic-ai-slim` (Python 3.11 or newer), "
+            "or leave the judge out"
         )
 
 
@@ -65,34 +67,34 @@ def judge_record(bench: Bench, judge: Judge, calls: JudgeCalls) -> Judgement:
     Raises what stops the job: `LlmStop`, `JournalError`, `LedgerError`.
     """
     from pydantic_ai import capture_run_messages  # noqa: PLC0415 - half a second, and few jobs have a judge
-    from pydantic_ai.exceptions import AgentRunError  # noqa: PLC0415
-
-    from transforms.judge_calls import CallRefusedError  # noqa: PLC0415 - it knows this module's callers
 
     reason, labels, failure = "", None, None
     with capture_run_messages() as messages:
         try:
             # A loop of its own: the threads of a worker have none, and calls block until they are answered.
-            found = asyncio.run(_run(bench, judge, calls))
-        except (AgentRunError, ValueError) as error:
-            if calls.error is not None and not isinstance(calls.error, CallRefusedError):
-                raise calls.error from error
-            reason, failure = _why_none(calls.error or error, judge)
-        else:
-            reason, labels = found
+            reason, labels = asyncio.run(_run(bench, judge, calls))
+        # Whether a request that failed comes out as it was or as the library's own error is up to both.
+        except Exception as error:
+            why_none = _why_none(calls.error or error, judge)
+            if why_none is None:
+                if calls.error is not None:
+                    raise calls.error from error
+                raise
+            reason, failure = why_none
     return Judgement(reason, labels, failure, _steps(messages, calls))
 
 
-def _why_none(error: Exception, judge: Judge) -> tuple[str, Failure]:
-    from pydantic_ai.exceptions import UsageLimitExceeded  # noqa: PLC0415 - see `judge_record`
-
-    from transforms.judge_calls import CallRefusedError  # noqa: PLC0415
+def _why_none(error: Exception, judge: Judge) -> tuple[str, Failure] | None:
+    """Why there is no verdict; None where the error is about more than this record."""
+    from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded  # noqa: PLC0415 - see `judge_record`
 
     if isinstance(error, CallRefusedError):
         return str(error), error.failure
     if isinstance(error, UsageLimitExceeded):
         return f"no verdict within routing.judge.max_steps ({judge.max_steps})", Failure.UNUSABLE
-    return " ".join(str(error).split()), Failure.UNUSABLE
+    if isinstance(error, AgentRunError):
+        return " ".join(str(error).split()), Failure.UNUSABLE
+    return None
 
 
 async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tuple[str, ...] | None]:
@@ -101,7 +103,7 @@ async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tupl
     agent = _agent(bench, judge)
     async with _client(calls) as client:
         result = await agent.run(
-            question(bench.text, bench.dispute),
+            question(bench.record.text, bench.dispute),
             model=_model(client, native=judge.tool_calls == "native"),
             usage_limits=UsageLimits(request_limit=judge.max_steps),
         )
@@ -116,11 +118,11 @@ async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tupl
 def _agent(bench: Bench, judge: Judge) -> Agent[object, Any]:
     from pydantic_ai import Agent, Tool, ToolOutput  # noqa: PLC0415 - see `judge_record`
 
-    async def not_in_the_last_step(ctx: RunContext[object], tool: ToolDefinition) -> ToolDefinition | None:
-        # What it would look up then, it could not use any more.
-        return tool if ctx.run_step < judge.max_steps else None
+    async def where_it_helps(ctx: RunContext[object], tool: ToolDefinition) -> ToolDefinition | None:
+        # What it would look up in the last step, it could not use any more.
+        return None if ctx.run_step >= judge.max_steps or tool.name in bench.used_up else tool
 
-    tools = [Tool(one, prepare=not_in_the_last_step) for one in bench.tools(judge.tools)]
+    tools = [Tool(one, prepare=where_it_helps) for one in bench.tools(judge.tools)]
     verdict = ToolOutput(_verdict_of(bench.task), name=VERDICT, description="Settle the dispute.")
     human = ToolOutput(NeedsHuman, name=NEEDS_HUMAN, description="Leave the record to a person.")
     return Agent(
@@ -177,17 +179,21 @@ def _steps(messages: Sequence[ModelMessage], calls: JudgeCalls) -> tuple[Step, .
     """The conversation, one step for each request that was answered."""
     from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart  # noqa: PLC0415
 
-    told = _results(messages)
-    responses = [one for one in messages if isinstance(one, ModelResponse)]
+    told = [
+        (message, _results(messages[place + 1 : place + 2]))
+        for place, message in enumerate(messages)
+        if isinstance(message, ModelResponse)
+    ]
     steps = []
     for number, sent in enumerate(calls.sent):
-        parts = responses[number].parts if number < len(responses) else ()
+        # An answer that the library could not read is in no message.
+        parts, results = (told[number][0].parts, told[number][1]) if number < len(told) else ((), {})
         said = "".join(part.content for part in parts if isinstance(part, TextPart))
         uses = tuple(
             ToolUse(
                 part.tool_name,
                 part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False),
-                *told.get(part.tool_call_id, ("", True)),
+                *results.get(part.tool_call_id, ("", True)),
             )
             for part in parts
             if isinstance(part, ToolCallPart)
@@ -198,12 +204,11 @@ def _steps(messages: Sequence[ModelMessage], calls: JudgeCalls) -> tuple[Step, .
 
 def _results(messages: Sequence[ModelMessage]) -> dict[str, tuple[str, bool]]:
     """What each call was told, and whether its arguments were valid, by the call's id."""
-    from pydantic_ai.messages import ModelRequest, ToolReturnPart  # noqa: PLC0415
+    from pydantic_ai.messages import ToolReturnPart  # noqa: PLC0415
 
-    found = {}
-    for message in messages:
-        for part in message.parts if isinstance(message, ModelRequest) else ():
-            if isinstance(part, ToolReturnPart):
-                told = part.model_response_str()[:_KEPT_CHARACTERS]
-                found[part.tool_call_id] = told, part.outcome == "success"
-    return found
+    return {
+        part.tool_call_id: (part.model_response_str()[:_KEPT_CHARACTERS], part.outcome == "success")
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ToolReturnPart)
+    }

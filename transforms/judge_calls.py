@@ -16,7 +16,7 @@ from router.records import Answer, Failure, Usage
 from transforms import judge_wire, llm_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from router.job import Judge
     from router.prices import TokenPrice
@@ -70,6 +70,8 @@ class JudgeCalls:
     spent: Decimal = Decimal(0)
     """Dollars that the record's judging has cost, other models included."""
     sent: list[Sent] = field(default_factory=list)
+    tools: Sequence[Mapping[str, Any]] = ()
+    """What the first request offered."""
     error: Exception | None = None
     """What ended it; the agent library shows its callers errors of its own."""
 
@@ -93,6 +95,7 @@ class JudgeCalls:
         self.spent += usd
 
     def _send(self, request: Mapping[str, Any]) -> bytes:
+        self.tools = self.tools or request["tools"]
         key = judge_wire.step_key(self.text_key, request)
         answer = self.desk.journal.find(self.task, key)
         if answer is None:
@@ -130,9 +133,7 @@ class JudgeCalls:
     def _ask(self, request: Mapping[str, Any]) -> Answer:
         desk, bound = self.desk, self.desk.judge.max_output_tokens
         in_json = desk.judge.tool_calls == "json"
-        messages = (
-            judge_wire.json_messages(request) if in_json else judge_wire.plain_messages(request["messages"])
-        )
+        messages = self._messages(request)
         parameters = judge_wire.json_parameters if in_json else judge_wire.native_parameters
         done = desk.client.complete(messages, lambda dialect: parameters(request, dialect, bound))
         if done.body is None:
@@ -150,10 +151,14 @@ class JudgeCalls:
         usd = cost(self.desk.price, tokens.input, tokens.cached, tokens.output)
         return Usage(tokens.input, tokens.cached, tokens.output, usd=usd)
 
+    def _messages(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if self.desk.judge.tool_calls == "json":
+            return judge_wire.json_messages(request, self.tools)
+        return judge_wire.plain_messages(request["messages"])
+
     def _worst(self, request: Mapping[str, Any]) -> Decimal:
         """The most that a request can cost: no tokenizer makes more tokens than there are bytes."""
-        in_json = self.desk.judge.tool_calls == "json"
-        messages = judge_wire.json_messages(request) if in_json else request["messages"]
+        messages = self._messages(request)
         sent = len(json.dumps([messages, request["tools"]], ensure_ascii=False).encode("utf-8", "replace"))
         bound = self.desk.judge.max_output_tokens
         return cost(self.desk.price, sent + _FRAME_TOKENS, 0, bound)

@@ -32,11 +32,6 @@ def plain_messages(messages: Sequence[Mapping[str, Any]]) -> list[Request]:
     return found
 
 
-def native_messages(request: Mapping[str, Any]) -> list[Request]:
-    """The messages of an agent for a model that knows the API's tool calls."""
-    return plain_messages(request["messages"])
-
-
 def step_key(text_key: bytes, request: Mapping[str, Any]) -> bytes:
     """The name of a step in the journal: 16 bytes of the record's text and of all that is sent."""
     sent = {name: request.get(name) for name in ("messages", "tools")}
@@ -75,10 +70,16 @@ def _action_of(function: Mapping[str, Any]) -> Request:
     }
 
 
-def json_messages(request: Mapping[str, Any]) -> list[Request]:
-    """The messages of an agent for a model that knows no tool calls: calls and results as plain text."""
+def json_messages(request: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> list[Request]:
+    """The messages of an agent for a model that knows no tool calls: calls and results as plain text.
+
+    Args:
+        request: Of the agent.
+        tools: What to describe: all that were ever offered, so that the beginning stays the same and an
+            endpoint need not read it again. The schema of the answer says which ones are left.
+    """
     messages = plain_messages(request["messages"])
-    described = "\n".join(_described(tool["function"]) for tool in request["tools"])
+    described = "\n".join(_described(tool["function"]) for tool in tools)
     found = []
     for message in messages:
         if message["role"] == "system":

@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 from apache_beam.utils.shared import Shared
 
+from router.adapters import AdaptedModel
 from router.answer_prompt import build_answer_prompt
 from router.assets import asset_path
 from router.calibration import asked_task
@@ -23,9 +24,11 @@ from router.job_generation import GENERATE
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
 from router.records import Answer, Failure, Record, Usage, Work, as_kept, text_bytes
+from transforms.adapter_files import check_adapter, fetch_adapter
 from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
+from transforms.lora_model import LoraModel, shared_model
 from transforms.model_files import fetch_model
 from transforms.retriever import Retriever
 from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
@@ -88,7 +91,7 @@ class LocalScorer:
         """Load the weights. Raises `ModelFileError` where the file is missing or not a model."""
         self._local = local
         self._tasks = tasks
-        self._model = LlamaModel(fetch_model(local.name, local.model, local.digest))
+        self._model = load_local(local)
         self._scorers: dict[str, LabelScorer] = {}
         self._generators: dict[str, TextGenerator] = {}
         # A context evaluates one batch at a time, and a runner may call from several threads.
@@ -145,6 +148,22 @@ class LocalScorer:
         wanted, prompt, _ = prompt_of(self._model, self._local, self._tasks[task])
         config = ScorerConfig(self._local.threads, self._local.model.context)
         return TextGenerator(self._model, wanted, prompt, config)
+
+
+def load_local(local: LocalModel) -> LlamaModel:
+    """A local model with its adapter on it, where it has one. Raises `ModelFileError`.
+
+    Its weights are in memory once for all in this process that have the same file.
+    """
+    path, model = fetch_model(local.name, local.model, local.digest), local.model
+    weights = shared_model(path)
+    if not isinstance(model, AdaptedModel):
+        return weights
+    adapter = fetch_adapter(model)
+    if local.digest is not None:
+        # The machine that began the job need not have had both files.
+        check_adapter(model, adapter, path)
+    return LoraModel(weights, adapter, model.adapter.scale)
 
 
 _EXAMPLE_TOKENS, _PASSAGE_TOKENS = 96, 192
