@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from router.adapters import section_of
 from router.job import ExampleSource, OpenAIModel
+from router.names import JUDGE
 from router.reference import digest_rows
 from router.retrieval import ReferenceSet, Retrieval
 from transforms.model_files import cache_folder
@@ -62,7 +64,8 @@ def uses_retrieval(job: Job) -> bool:
 def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]:
     """Names of the job's models that are shown what is found in a source."""
     if source.models is not None:
-        return tuple(name for name in job.used_models if name in source.models)
+        used = [(name, section_of(name, job.models[name])) for name in job.used_models]
+        return tuple(name for name, section in used if section in source.models)
     return tuple(
         name
         for name in job.used_models
@@ -83,12 +86,13 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
         InputError: A source cannot be read, or holds nothing of use.
         OSError: The cache cannot be written.
     """
-    if not uses_retrieval(job):
+    if not uses_retrieval(job) and job.routing.judge is None:
         return References()
     encoder_digest = read_card(router.encoder_folder).digest
     sets: dict[tuple[str, str, str], ReferenceSet] = {}
     digests: dict[str, str] = {}
     copies: dict[str, str] = {}
+    judged = job.routing.judge is not None
     for task in job.tasks:
         for one in _sources(job, task):
             digest = digest_rows(one.rows)
@@ -97,7 +101,9 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
             if not local:
                 url = copies[path] = f"{state}/{FOLDER}/{digest}.jsonl"
             digests[f"{one.kind} of {task.name}"] = digest
-            for model in shown_to(job, one.source):
+            shown = shown_to(job, one.source) if one.source.k else ()
+            # A judge searches by itself, whatever models are shown.
+            for model in (*shown, *((JUDGE,) if judged else ())):
                 own_ids = one.source.id is not None and one.kind == "examples"
                 sets[model, task.name, one.kind] = ReferenceSet(url, digest, one.source.k or 0, own_ids)
     by_model: dict[str, dict[str, Retrieval]] = {}
@@ -129,20 +135,20 @@ class _Source:
 
 
 def _sources(job: Job, task: Task) -> Iterator[_Source]:
-    place = f"tasks.{task.name}"
-    if (examples := _examples_of(task.examples)) is not None:
+    place, judged = f"tasks.{task.name}", job.routing.judge is not None
+    if (examples := _examples_of(task.examples, judged=judged)) is not None:
         rows = read_labelled_rows(job, task, examples)
         yield _Source("examples", f"{place}.examples", examples, rows)
-    if (context := _context_of(task.context)) is not None:
+    if (context := _context_of(task.context, judged=judged)) is not None:
         yield _Source("passages", f"{place}.context", context, read_passages(job, task, context))
 
 
-def _examples_of(examples: object) -> ExampleSource | None:
-    return examples if isinstance(examples, ExampleSource) and examples.k else None
+def _examples_of(examples: object, *, judged: bool = False) -> ExampleSource | None:
+    return examples if isinstance(examples, ExampleSource) and (examples.k or judged) else None
 
 
-def _context_of(context: ContextSource | None) -> ContextSource | None:
-    return context if context is not None and context.k else None
+def _context_of(context: ContextSource | None, *, judged: bool = False) -> ContextSource | None:
+    return context if context is not None and (context.k or judged) else None
 
 
 def _stored(digest: str, rows: Sequence[ReferenceRow]) -> str:
