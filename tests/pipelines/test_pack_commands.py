@@ -113,7 +113,9 @@ def test_shipped_prompts_fit_their_models(name: str) -> None:
         form = choose_form(entry, wanted, examples=bool(pack.task.shown), has_template=False)
         prompt = build_prompt(pack.task, form, chat_template=None)
         # Raises where prompt and text do not fit.
-        LabelScorer(real_model(source.removeprefix("pypi://")), prompt, ScorerConfig(threads=1))
+        model = real_model(source.removeprefix("pypi://"))
+        scorer = LabelScorer(model, pack.task, prompt, ScorerConfig(threads=1))
+        assert scorer
 
 
 def test_new_pack_is_checked_and_runs(folder: pathlib.Path) -> None:
