@@ -17,10 +17,12 @@ if __name__ == "__main__":
 
 import apache_beam as beam
 from apache_beam import pvalue
+from apache_beam.ml.inference.base import RunInference
 
 from router.decide import Policy, Readings
 from router.job import LlamaCppModel
-from router.names import STUDENT
+from router.job_generation import GENERATE
+from router.names import JUDGE, STUDENT
 from router.records import Annotated, DeadLetter, Work
 from transforms.ask_in_batches import Asked, asking
 from transforms.ask_student import AskStudent
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from router.job import Job, Task
     from router.records import Answer
     from router.student import Student
+    from transforms.judge_handler import JudgeHandler
     from transforms.splits import Split
 
 
@@ -68,6 +71,8 @@ class Plan:
     """What was asked before the main pass, by text key."""
     students: tuple[Student, ...] = ()
     """What answers ahead of the small models."""
+    judge: JudgeHandler | None = None
+    """Who settles disputes; None where nobody does."""
 
     def task(self, name: str) -> Task:
         """The task of a name."""
@@ -98,7 +103,9 @@ class Plan:
     def sampling(self) -> Sampling:
         """The calibration sample: for each small model, and for the large one where it gives scores."""
         large = self.job.routing.escalate_to
-        wanted = self.job.calibration.label_free and self.readings is None
+        # What is written has no scores to divide by a mean.
+        scored = any(task.kind != GENERATE for task in self.job.tasks)
+        wanted = scored and self.job.calibration.label_free and self.readings is None
         size = self.job.calibration.sample if wanted else 0
         return Sampling(size, (large,) if large in self.local_models else ())
 
@@ -175,13 +182,20 @@ def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.As
     policy, schema = plan.policy, plan.reader.schema
     if policy is None:
         raise ValueError("the gate is not certified yet; calibrate first")
-    decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, readings, schema)}
+    judge = [] if plan.judge is None else [JUDGE]
+    deciding = DecideRecords(policy, [*plan.large_models, *judge], readings, schema)
+    decided = {"small": work | "DecideSmall" >> deciding}
     for name in plan.large_models:
         waiting = together(f"To {name}", [outcome.ask[name] for outcome in decided.values()])
         asked = waiting | f"Ask {name}" >> asking(plan.handlers[name])
         # Large models are asked in order, and each sends on only to those after it.
         later = plan.large_models[plan.large_models.index(name) + 1 :]
-        decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, readings, schema)
+        deciding = DecideRecords(policy, [*later, *judge], readings, schema)
+        decided[f"large {name}"] = asked | f"Decide {name}" >> deciding
+    if plan.judge is not None:
+        disputed = together("Disputes", [outcome.ask[JUDGE] for outcome in decided.values()])
+        judged = disputed | "Judge" >> RunInference(plan.judge)
+        decided["judge"] = judged | "DecideJudged" >> DecideRecords(policy, [], readings, schema)
     return decided
 
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from router.answer_schema import completed, load_schema, schema_problems
+from router.job_generation import GENERATE, example_problems, generation_problems, misplaced_keys
 from router.job_wording import looks_secret, suggestion
 from router.names import STUDENT
+from router.retrieval_checks import source_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -75,6 +78,17 @@ def word_or_number(value: object) -> str:
     return "word" if isinstance(value, str) else "number"
 
 
+def read_schema(value: object) -> object:
+    """Return a task's JSON Schema, read from its file where it names one, with what its objects leave out."""
+    try:
+        found = load_schema(value)
+    except ValueError as error:
+        raise _rule_error(str(error)) from error
+    if not isinstance(found, dict):
+        raise _rule_error("is not a JSON Schema; give an object, or the path or URL of one")
+    return found if schema_problems(found) else completed(found)
+
+
 def complete_gate(data: object) -> object:
     """Add what a gate with a target left out: delta 0.05, the oracle `llm` and no student."""
     if not isinstance(data, dict) or data.get("target") is None:
@@ -85,14 +99,22 @@ def complete_gate(data: object) -> object:
 
 def task_problems(task: Task) -> list[Problem]:
     """Say which labels of a task are twice there or too few, and which examples' labels it does not have."""
-    problems = _repeated([("labels", i, "name") for i in range(len(task.labels))], task.label_names)
+    if task.kind == GENERATE:
+        return generation_problems(task)
+    problems = [*misplaced_keys(task), *example_problems(task)]
+    if not task.labels:
+        if "labels" not in task.model_fields_set:
+            return [*problems, (("labels",), "missing; give the labels to choose from", None)]
+        return [*problems, (("labels",), "has 0 entries; give at least 1", [])]
+    problems += _repeated([("labels", i, "name") for i in range(len(task.labels))], task.label_names)
     if task.kind == "single_label" and len(task.labels) < 2:  # noqa: PLR2004 - one label leaves no choice
         problems.append((("labels",), "has 1 label; single_label needs at least 2", None))
-    if not isinstance(task.examples, tuple) and task.kind == "multi_label":
-        says = "takes a list of examples where the task is multi_label; write some into the job file"
-        problems.append((("examples",), says, None))
+    if not isinstance(task.examples, tuple):
+        problems += source_problems(task.examples, multi_label=task.kind == "multi_label")
     for i, example in enumerate(task.shown):
         at: Place = ("examples", i, "label")
+        if "label" not in example.model_fields_set:
+            continue
         if isinstance(example.label, str):
             problems += _unknown([(at, example.label)], task.label_names, "a label of this task")
         elif task.kind == "single_label":

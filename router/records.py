@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from router.generated import Generated
+    from router.judgement import Dispute, Judged, Judgement
+
 MONEY_QUANTUM = Decimal("0.000000000001")
 """Costs are kept to 1e-12 dollars, so that sums over records are exact and fit in decimal128."""
 
@@ -57,6 +60,12 @@ class Status(str, enum.Enum):
     OVER_BUDGET = "over_budget"
     LLM_UNAVAILABLE = "llm_unavailable"
     LLM_UNUSABLE = "llm_unusable"
+    JUDGED = "judged"
+    NEEDS_HUMAN = "needs_human"
+
+
+JUDGE_STATUSES = (Status.JUDGED, Status.NEEDS_HUMAN)
+"""Those that only jobs with a judge have."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -182,9 +191,17 @@ class Failure(str, enum.Enum):
     """The local engine failed on this record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Ids of what was found for a record and stood in its prompt, the most similar first."""
+
+    examples: tuple[str, ...] = ()
+    passages: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What one model said about one record: scores (local engines), labels (remote ones) or a failure."""
+    """What one model said about one record: scores, labels (remote ones), a written answer, or a failure."""
 
     model: str
     usage: Usage
@@ -196,6 +213,19 @@ class Answer:
     """The text an LLM sent, kept where it could not be used."""
     spare: bool = False
     """Given while a prompt was searched for: it counts on the account only."""
+    shown: Shown | None = None
+    """None where the model is shown nothing that was retrieved."""
+    confidence: float | None = None
+    """How sure a hosted model was of its labels; None where that was not asked or not told."""
+    generated: Generated | None = None
+    """Of a generate task: what it wrote."""
+
+    @property
+    def weighed(self) -> bool:
+        """Whether the model says how sure it is, so that a gate can judge the answer."""
+        return self.scores is not None or (
+            self.generated is not None and self.generated.log_probability is not None
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +243,10 @@ class Work:
     """The text's key where copies of the record wait for its outcome; None where there are none."""
     passed: tuple[Answer, ...] = ()
     """Answers that do not count, because the student was not sure enough: they are on the account only."""
+    dispute: Dispute | None = None
+    """Why a judge is asked; None where none is."""
+    judgement: Judgement | None = None
+    """What came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +255,7 @@ class Annotation:
 
     task: str
     labels: tuple[str, ...]
-    """Exactly one for single_label; any number for multi_label."""
+    """Exactly one for single_label; any number for multi_label; the answer alone for generate."""
     confidence: float | None
     """None where the model gave no probability."""
     scores: tuple[tuple[str, float], ...]
@@ -231,6 +265,10 @@ class Annotation:
     reason: str
     parts: int = 1
     raw_answer: str | None = None
+    checks: tuple[str, ...] | None = None
+    """Of a written answer, the checks that it does not pass and why; None where labels were chosen."""
+    shown: Shown | None = None
+    """What was retrieved for the model that had the last word; None where it is shown nothing of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +278,8 @@ class Opinion:
     model: str
     labels: tuple[str, ...]
     confidence: float | None
+    checks: tuple[str, ...] = ()
+    """What a written answer did not pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,3 +298,5 @@ class Annotated:
     """What the small model said, where a later model had the last word; None where it said nothing."""
     audit: bool | None = None
     """Whether oracle and small model agreed on a trusted answer that was checked; None where none was."""
+    judged: Judged | None = None
+    """How a judge settled it; None where none was asked."""

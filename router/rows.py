@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router.judged_row import judged_row
 from router.records import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from router.records import Annotated
+    from router.records import Annotated, Annotation
 
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
 
-def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
-    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones."""
+def annotation_row(
+    row: Annotated, *, multi_label: bool, retrieval: bool = False, judge: bool = False
+) -> dict[str, Any]:
+    """The `annotation` column: `label`, `labels` (multi_label) or `answer` (generate).
+
+    Jobs with `retrieval` have the ids of what was shown too, null where the model is shown nothing of that;
+    those with a `judge` say how the record was judged.
+    """
     said = row.annotation
+    if said.checks is not None:
+        return _written_row(said)
+    shown: dict[str, Any] = {}
+    if retrieval:
+        ids = said.shown
+        shown["examples"] = None if ids is None else list(ids.examples)
+        shown["passages"] = None if ids is None else list(ids.passages)
     labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
     return {
         "task": said.task,
@@ -28,6 +42,22 @@ def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
         "status": said.status.value,
         "reason": said.reason,
         "parts": said.parts,
+        "raw_answer": said.raw_answer,
+        **shown,
+        **({"judge": judged_row(row.judged)} if judge else {}),
+    }
+
+
+def _written_row(said: Annotation) -> dict[str, Any]:
+    """The `annotation` column of a generate task; what an answer has not is left out."""
+    return {
+        "task": said.task,
+        "answer": said.labels[0],
+        "confidence": said.confidence,
+        "checks": list(said.checks or ()),
+        "model": said.model,
+        "status": said.status.value,
+        "reason": said.reason,
         "raw_answer": said.raw_answer,
     }
 

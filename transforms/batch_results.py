@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from router.batch_notes import FirstAnswer
-from router.llm_prompt import messages, reminder
+from router.llm_prompt import messages, output_bound, reminder
 from router.records import Answer, Failure, Usage
+from router.retrieval import NOTHING_FOUND
 from transforms import llm_wire
 from transforms.llm_network import ErrorStatus
+from transforms.llm_reading import told_answer
 from transforms.llm_trouble import trouble_of
 
 if TYPE_CHECKING:
     from router.job import OpenAIModel, Task
+    from router.records import Shown
+    from router.retrieval import Found
     from transforms.batch_wire import ResultLine
     from transforms.llm_reading import Reader
 
@@ -39,12 +43,27 @@ class Question:
     """An earlier answer that could not be used; then this is the second and last time that it is asked."""
     first_of: str = ""
     """The batch of that answer."""
+    find: Callable[[], Found] | None = None
+    """Gives what is shown with the text; None where nothing is retrieved, or is not known any more."""
+    _found: Found | None = None
+
+    @property
+    def found(self) -> Found:
+        """What is shown with the text; it is looked for when it is needed first."""
+        if self._found is None:
+            self._found = NOTHING_FOUND if self.find is None else self.find()
+        return self._found
+
+    @property
+    def shown(self) -> Shown | None:
+        """The ids of what is shown; None where nothing is retrieved."""
+        return None if self.find is None else self.found.shown
 
     @property
     def chat(self) -> list[dict[str, str]]:
         """The messages to send."""
-        chat = messages(self.task, self.text)
-        return chat if self.first is None else [*chat, *reminder(self.first.raw)]
+        chat, first = messages(self.task, self.text, self.found), self.first
+        return chat if first is None else [*chat, *reminder(first.raw, self.task, first.detail)]
 
     @property
     def spent(self) -> Usage:
@@ -80,7 +99,7 @@ class Judge:
 
     def body(self, question: Question, dialect: llm_wire.Dialect) -> dict[str, Any]:
         """The request that asks a question."""
-        parameters = dialect.parameters(question.task, self.model.max_output_tokens)
+        parameters = dialect.parameters(question.task, self._bound(question))
         return {"model": self.model.model, "messages": question.chat, **parameters}
 
     def outcome(self, question: Question, line: ResultLine, dialect: llm_wire.Dialect) -> Outcome:
@@ -90,7 +109,7 @@ class Judge:
         if line.status is None:
             return Outcome(again=f"{line.code or 'error'}: {self.reader.clean(line.said)}")
         if llm_wire.is_about_parameters(line.status, line.said):
-            sent = dialect.parameters(question.task, self.model.max_output_tokens)
+            sent = dialect.parameters(question.task, self._bound(question))
             refused = llm_wire.refused_parameter(line.said, line.parameter, sent)
             if refused is not None and dialect.without(refused) is not None:
                 return Outcome(refused=refused)
@@ -109,6 +128,9 @@ class Judge:
         raw = None if first is None else first.raw
         return Answer(self.name, question.spent.there(self.now()), failure=failure, detail=told, raw=raw)
 
+    def _bound(self, question: Question) -> int:
+        return output_bound(question.task, self.model.max_output_tokens)
+
     def _read(self, question: Question, body: bytes) -> Outcome:
         reading = self.reader.read(question.task, question.chat, body)
         first = question.first
@@ -116,12 +138,14 @@ class Judge:
         notes = [_told(first), reading.note]
         if reading.labels is not None:
             detail = "; ".join(note for note in notes if note)
-            return Outcome(answer=Answer(self.name, usage, labels=reading.labels, detail=detail))
+            answer = Answer(self.name, usage, labels=reading.labels, detail=detail, shown=question.shown)
+            return Outcome(answer=told_answer(question.task, question.text, answer))
         if first is None:
             detail = "; ".join(note for note in (reading.detail, reading.note) if note)
             return Outcome(first=FirstAnswer(reading.usage, detail, reading.raw))
         answer = self.failed(question, Failure.UNUSABLE, reading.detail)
-        return Outcome(answer=replace(answer, usage=usage, raw=reading.raw or first.raw))
+        final = replace(answer, usage=usage, raw=reading.raw or first.raw, shown=question.shown)
+        return Outcome(answer=final)
 
 
 def _told(first: FirstAnswer | None) -> str:

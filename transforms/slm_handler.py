@@ -13,18 +13,26 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 from apache_beam.utils.shared import Shared
 
+from router.adapters import AdaptedModel
+from router.answer_prompt import build_answer_prompt
 from router.assets import asset_path
 from router.calibration import asked_task
 from router.catalogue import choose_form, load_catalogue, records_together
+from router.generated import Generated
 from router.identity import text_key
+from router.job_generation import GENERATE
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
-from router.records import Answer, Failure, Usage, Work, as_kept, text_bytes
+from router.records import Answer, Failure, Record, Usage, Work, as_kept, text_bytes
+from transforms.adapter_files import check_adapter, fetch_adapter
 from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
+from transforms.lora_model import LoraModel, shared_model
 from transforms.model_files import fetch_model
+from transforms.retriever import Retriever
 from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
+from transforms.text_generator import TextGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +41,16 @@ if TYPE_CHECKING:
     from router.calibration import ChosenPrompt
     from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, Task
-    from router.records import LabelScores
+    from router.records import LabelScores, Shown
+    from router.retrieval import Found, Retrieval
+
+    _Said = (
+        tuple[LabelScores, Usage]
+        | tuple[LabelScores, Usage, Shown]
+        | tuple[Generated, Usage]
+        | EngineError
+        | PromptTooLongError
+    )
 
 
 _BUNDLES = 4
@@ -58,6 +75,8 @@ class LocalModel:
     """Whether a prompt that does not fit the context is a failure to answer, and not the job's."""
     digest: str | None = None
     """SHA-256 that the file must have in a worker elsewhere, because answers are journaled under it."""
+    retrieval: Mapping[str, Retrieval] = field(default_factory=dict)
+    """What is found for each record and shown with it, by task."""
 
     @property
     def pack(self) -> int:
@@ -72,8 +91,9 @@ class LocalScorer:
         """Load the weights. Raises `ModelFileError` where the file is missing or not a model."""
         self._local = local
         self._tasks = tasks
-        self._model = LlamaModel(fetch_model(local.name, local.model, local.digest))
+        self._model = load_local(local)
         self._scorers: dict[str, LabelScorer] = {}
+        self._generators: dict[str, TextGenerator] = {}
         # A context evaluates one batch at a time, and a runner may call from several threads.
         self._lock = threading.Lock()
 
@@ -90,6 +110,23 @@ class LocalScorer:
         with self._lock:
             return self._scorer(task).score_many(texts)
 
+    def generate(self, task: str, text: str) -> tuple[Generated, Usage]:
+        """The answer to a text under a generate task; see `TextGenerator.generate`. Errors as of `score`."""
+        with self._lock:
+            if task not in self._generators:
+                try:
+                    self._generators[task] = self.open_generator(task)
+                except EngineError as error:
+                    raise ModelFileError(f"models.{self._local.name}: {error}") from error
+            return self._generators[task].generate(text)
+
+    def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
+        """What `score` gives with what was found for a record, and what of that had room."""
+        with self._lock:
+            scorer = self._scorer(task)
+            shown = scorer.fit(text, found)
+            return *scorer.score(text, shown), shown
+
     def _scorer(self, task: str) -> LabelScorer:
         if task not in self._scorers:
             try:
@@ -101,8 +138,41 @@ class LocalScorer:
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
         wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
-        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack)
+        retrieval = self._local.retrieval.get(task)
+        tokens = 0 if retrieval is None else _tokens_of(retrieval)
+        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack, tokens)
         return LabelScorer(self._model, wanted, prompt, config)
+
+    def open_generator(self, task: str) -> TextGenerator:
+        """A generator for a task in the form the catalogue or the job file says."""
+        wanted, prompt, _ = prompt_of(self._model, self._local, self._tasks[task])
+        config = ScorerConfig(self._local.threads, self._local.model.context)
+        return TextGenerator(self._model, wanted, prompt, config)
+
+
+def load_local(local: LocalModel) -> LlamaModel:
+    """A local model with its adapter on it, where it has one. Raises `ModelFileError`.
+
+    Its weights are in memory once for all in this process that have the same file.
+    """
+    path, model = fetch_model(local.name, local.model, local.digest), local.model
+    weights = shared_model(path)
+    if not isinstance(model, AdaptedModel):
+        return weights
+    adapter = fetch_adapter(model)
+    if local.digest is not None:
+        # The machine that began the job need not have had both files.
+        check_adapter(model, adapter, path)
+    return LoraModel(weights, adapter, model.adapter.scale)
+
+
+_EXAMPLE_TOKENS, _PASSAGE_TOKENS = 96, 192
+"""About what most of them have at most; where that is too little, the farthest are left out."""
+
+
+def _tokens_of(retrieval: Retrieval) -> int:
+    sets = ((retrieval.examples, _EXAMPLE_TOKENS), (retrieval.passages, _PASSAGE_TOKENS))
+    return sum(one.k * tokens for one, tokens in sets if one is not None)
 
 
 def _entry(local: LocalModel) -> CatalogueEntry:
@@ -117,10 +187,16 @@ def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, L
     form = chosen.form if chosen is not None else None
     if form is not None and form.form == "auto":
         form = dataclasses.replace(form, form="chat" if template is not None else "plain")
+    retrieval = local.retrieval.get(task.name)
+    examples = bool(wanted.shown) or (retrieval is not None and retrieval.examples is not None)
     if form is None:
-        form = choose_form(entry, local.model, examples=bool(wanted.shown), has_template=template is not None)
+        form = choose_form(entry, local.model, examples=examples, has_template=template is not None)
     bos, eos = model.token_text("bos"), model.token_text("eos")
-    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
+    if task.kind == GENERATE:
+        written = build_answer_prompt(wanted, form.form, chat_template=template, bos=bos, eos=eos)
+        return wanted, written, True
+    retrieved = retrieval is not None
+    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos, retrieved=retrieved)
     return wanted, prompt, chosen is None or chosen.label_tree
 
 
@@ -128,10 +204,15 @@ class LocalSession:
     """A model that is loaded when the first record needs it, and the answers given before."""
 
     def __init__(
-        self, load: Callable[[], LocalScorer], journal: JournalOf | None, encoder: TextEncoder | None = None
+        self,
+        load: Callable[[], LocalScorer],
+        journal: JournalOf | None,
+        encoder: TextEncoder | None = None,
+        retriever: Retriever | None = None,
     ) -> None:
-        """`load` makes the scorer; `encoder` reads each text too."""
+        """`load` makes the scorer; `encoder` reads each text too; `retriever` finds what is shown with it."""
         self._load = load
+        self.retriever = Retriever({}) if retriever is None else retriever
         self._encoder = encoder
         self._lock = threading.Lock()
         self._scorer: LocalScorer | None = None
@@ -158,6 +239,27 @@ class LocalSession:
             one if isinstance(one, EngineError) else self._with_vector(text, *one)
             for text, one in zip(texts, found, strict=True)
         ]
+
+    def generate(self, task: str, texts: Sequence[str]) -> list[tuple[Generated, Usage] | EngineError]:
+        """What the model writes about each text, or why it failed."""
+        return [self._generated(task, text) for text in texts]
+
+    def _generated(self, task: str, text: str) -> tuple[Generated, Usage] | EngineError:
+        try:
+            return self.scorer.generate(task, text)
+        except EngineError as error:
+            return error
+
+    def score_found(self, record: Record) -> tuple[LabelScores, Usage, Shown] | EngineError:
+        """What the model says of a record with what is found for it, and the ids of what was shown."""
+        started = time.perf_counter()
+        found = self.retriever.find(record)
+        search = Usage(seconds=time.perf_counter() - started)
+        try:
+            scores, usage, shown = self.scorer.score_with(record.task, record.text, found)
+        except EngineError as error:
+            return error
+        return *self._with_vector(record.text, scores, usage + search), shown.shown
 
     def _with_vector(self, text: str, scores: LabelScores, usage: Usage) -> tuple[LabelScores, Usage]:
         if self._encoder is None:
@@ -195,7 +297,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
         def open_session() -> LocalSession:
             encoder = self.load_encoder() if self._local.embedding else None
-            return LocalSession(self.load_scorer, self._journal, encoder)
+            return LocalSession(self.load_scorer, self._journal, encoder, Retriever(self._local.retrieval))
 
         session: LocalSession = self._shared.acquire(open_session)
         return session
@@ -233,15 +335,16 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         """An answer for each work: the journal's, or the model's, which the journal then has."""
         keys = [(work.record.task, text_key(work.record.text, work.record.task)) for work in works]
         answers = dict[tuple[str, bytes], Answer]()
-        asked = dict[str, dict[tuple[str, bytes], str]]()
+        asked = dict[str, dict[tuple[str, bytes], Record]]()
         for work, key in zip(works, keys, strict=True):
             known = None if session.journal is None else session.journal.find(*key)
             if known is not None:
                 answers[key] = known
             else:
-                asked.setdefault(work.record.task, {})[key] = work.record.text
+                asked.setdefault(work.record.task, {})[key] = work.record
         for task, texts in asked.items():
-            size = 1 if self._pack == 1 else len(texts)
+            # What is written takes long, so each answer is journaled as it is given.
+            size = 1 if self._pack == 1 or self._generates(task) else len(texts)
             for group in (list(texts)[begin : begin + size] for begin in range(0, len(texts), size)):
                 scored = self._score(task, [texts[key] for key in group], session)
                 for key, found in zip(group, scored, strict=True):
@@ -251,23 +354,31 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
                     answers[key] = answer
         return [answers[key] for key in keys]
 
-    def _score(
-        self, task: str, texts: Sequence[str], session: LocalSession
-    ) -> Sequence[tuple[LabelScores, Usage] | EngineError | PromptTooLongError]:
+    def _generates(self, task: str) -> bool:
+        return self._tasks[task].kind == GENERATE
+
+    def _score(self, task: str, records: Sequence[Record], session: LocalSession) -> Sequence[_Said]:
         try:
-            return session.score_many(task, texts)
+            if self._generates(task):
+                return session.generate(task, [record.text for record in records])
+            if session.retriever.retrieves(task):
+                # What is found makes the runs too long to gain from being evaluated together.
+                return [session.score_found(record) for record in records]
+            return session.score_many(task, [record.text for record in records])
         except PromptTooLongError as error:
             if not self._local.trial:
                 raise
-            return [error] * len(texts)
+            return [error] * len(records)
 
-    def _answer(self, found: tuple[LabelScores, Usage] | EngineError | PromptTooLongError) -> Answer:
+    def _answer(self, found: _Said) -> Answer:
         if isinstance(found, Exception):
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(found))
-        scores, usage = found
+        said, usage, *shown = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
-        return Answer(self._local.name, usage, scores=scores)
+        if isinstance(said, Generated):
+            return Answer(self._local.name, usage, generated=said)
+        return Answer(self._local.name, usage, scores=said, shown=shown[0] if shown else None)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""
