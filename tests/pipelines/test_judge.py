@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.errors import JobFailedError
+from pipelines.output_folder import waiting_records
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
 from tests.fake_models import gguf_file
 from tests.pipelines.jobs import json_lines
@@ -105,6 +106,7 @@ def test_the_judge_settles_a_dispute(rows: World, form: str) -> None:
         "changed": 1,
         "needs_human": 0,
         "without_verdict": 0,
+        "unavailable": 0,
         "steps": 2,
         "usd": "0.000220",
     }
@@ -241,6 +243,7 @@ def test_a_dead_endpoint_leaves_the_large_model_right(disputes: World) -> None:
         written = disputes.run(**changes)
         assert set(written.statuses().values()) == {"escalated"}
         assert "the judge could not be asked" in annotation(written, "r0")["reason"]
+        assert waiting_records(written.summary) == 3
         server.behave = lambda _: verdict("positive")
         written = disputes.run(**changes)
 
