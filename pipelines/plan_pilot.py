@@ -16,6 +16,7 @@ import fsspec
 from apache_beam import pvalue
 
 from pipelines.runner import run_pipeline
+from pipelines.students import student_answers
 from router.bias import estimate_bias
 from router.decide import decide
 from router.forecast import Answered, Observed
@@ -73,9 +74,17 @@ class PlanPilot:
 
     def ask_small(self, works: Sequence[Work]) -> None:
         """Have the small models' answers to what is routed to them."""
+        plan = self.run.plan
+        taken = student_answers(plan.job, plan.students if plan.settled else (), works)
         asked: dict[str, list[Work]] = defaultdict(list)
-        for work in works:
-            if work.route.model in self.run.plan.small_models:
+        for place, work in enumerate(works):
+            if work.route.model not in plan.small_models:
+                continue
+            if place in taken:
+                # It stands in the small model's place, so the forecast counts it there.
+                key = text_key(work.record.text, work.record.task)
+                self.answers[work.route.model, key] = taken[place]
+            else:
                 asked[work.route.model].append(work)
         self._ask(asked)
 
@@ -83,7 +92,8 @@ class PlanPilot:
         """Have the calibration sample's answers, of small models and of a local large one."""
         asked: dict[str, list[Work]] = defaultdict(list)
         for work in works:
-            asked[work.route.model].append(work)
+            if self.run.plan.is_sampled(work.route.model, work.record.task):
+                asked[work.route.model].append(work)
         local = self.run.plan.local_models
         self._ask({name: rows for name, rows in asked.items() if name in local})
 
