@@ -27,6 +27,8 @@ from router.job import (
     Input,
     Job,
     JournalSettings,
+    Judge,
+    JudgeWhen,
     Limits,
     LlamaCppModel,
     OpenAIModel,
@@ -247,6 +249,7 @@ def keys_described(page: str) -> set[str]:
     ("page", "sections"),
     [
         ("docs/job-file.md", (Input, Output, Task, LlamaCppModel, OpenAIModel, Routing, When)),
+        ("docs/judge.md", (Judge, JudgeWhen)),
         ("docs/job-file.md", (Gate, Budget, Limits, Calibration, Pilot, Audit, JournalSettings)),
         ("docs/job-file.md", (RouterSettings,)),
         ("docs/gate.md", (Pilot, Audit)),
