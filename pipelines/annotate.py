@@ -17,9 +17,11 @@ if __name__ == "__main__":
 
 import apache_beam as beam
 from apache_beam import pvalue
+from apache_beam.ml.inference.base import RunInference
 
 from router.decide import Policy, Readings
 from router.job import LlamaCppModel
+from router.names import JUDGE
 from router.records import Annotated, DeadLetter, Work
 from transforms.ask_in_batches import Asked, asking
 from transforms.ask_student import AskStudent
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from router.job import Job, Task
     from router.records import Answer
     from router.student import Student
+    from transforms.judge_handler import JudgeHandler
     from transforms.splits import Split
 
 
@@ -61,10 +64,14 @@ class Plan:
     """How the models were opened, to open them anew in another form."""
     readings: Readings | None = None
     """How the small models' scores are read, where that was learned; None: a sample without labels says."""
+    settled: Readings = field(default_factory=dict)
+    """How some of them are read whatever the sample says, because a pack's head knows better."""
     pilot: Mapping[bytes, tuple[Answer, ...]] = field(default_factory=dict)
     """What was asked before the main pass, by text key."""
     students: tuple[Student, ...] = ()
     """What answers ahead of the small models."""
+    judge: JudgeHandler | None = None
+    """Who settles disputes; None where nobody does."""
 
     def task(self, name: str) -> Task:
         """The task of a name."""
@@ -141,7 +148,13 @@ def read_calibration(
         answers = pipeline | "PilotAnswers" >> beam.Create(list(plan.pilot.items()))
         return pvalue.AsDict(readings), pvalue.AsDict(answers)
     pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
-    return pvalue.AsDict(pilot.biases), pvalue.AsDict(pilot.answers)
+    biases = pilot.biases
+    if plan.settled:
+        settled = dict(plan.settled)
+        others = biases | "NotSettled" >> beam.Filter(lambda reading: reading[0] not in settled)
+        known = pipeline | "Settled" >> beam.Create(list(settled.items()))
+        biases = together("Readings", [others, known])
+    return pvalue.AsDict(biases), pvalue.AsDict(pilot.answers)
 
 
 def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.AsDict) -> dict[str, Decided]:
@@ -156,13 +169,20 @@ def answer_records(work: beam.PCollection[Work], plan: Plan, readings: pvalue.As
     policy, schema = plan.policy, plan.reader.schema
     if policy is None:
         raise ValueError("the gate is not certified yet; calibrate first")
-    decided = {"small": work | "DecideSmall" >> DecideRecords(policy, plan.large_models, readings, schema)}
+    judge = [] if plan.judge is None else [JUDGE]
+    deciding = DecideRecords(policy, [*plan.large_models, *judge], readings, schema)
+    decided = {"small": work | "DecideSmall" >> deciding}
     for name in plan.large_models:
         waiting = together(f"To {name}", [outcome.ask[name] for outcome in decided.values()])
         asked = waiting | f"Ask {name}" >> asking(plan.handlers[name])
         # Large models are asked in order, and each sends on only to those after it.
         later = plan.large_models[plan.large_models.index(name) + 1 :]
-        decided[f"large {name}"] = asked | f"Decide {name}" >> DecideRecords(policy, later, readings, schema)
+        deciding = DecideRecords(policy, [*later, *judge], readings, schema)
+        decided[f"large {name}"] = asked | f"Decide {name}" >> deciding
+    if plan.judge is not None:
+        disputed = together("Disputes", [outcome.ask[JUDGE] for outcome in decided.values()])
+        judged = disputed | "Judge" >> RunInference(plan.judge)
+        decided["judge"] = judged | "DecideJudged" >> DecideRecords(policy, [], readings, schema)
     return decided
 
 

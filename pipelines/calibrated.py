@@ -182,6 +182,7 @@ def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> P
     return replace(
         plan,
         handlers=models.handlers,
+        judge=models.judge,
         ending=replace(plan.ending, gate=stated, manifest=manifest),
         policy=Policy.of(plan.job, found.rule),
         opening=opening,

@@ -11,6 +11,7 @@ from rich.console import Console
 from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.cli_models import models_app
+from pipelines.cli_pack import pack_app
 from pipelines.cli_router import route, router_app
 from pipelines.read_ahead import read_ahead
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 app.add_typer(router_app)
 app.add_typer(models_app)
+app.add_typer(pack_app)
 app.command()(route)
 app.command()(bench)
 

@@ -15,6 +15,7 @@ from pipelines.dataflow import budget_sharers, check_dataflow, is_dry_run, is_te
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
+from pipelines.packs import told_packs
 from pipelines.parallelism import settle_workers
 from pipelines.prepare import prepare, start
 from pipelines.remote_job import check_over, describe, noted_job
@@ -159,7 +160,16 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
     if sorts_tasks(job):
         named = ", ".join(task.name for task in job.tasks)
         say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
-    return prepare(job, workers=workers, limit=limit, local=local)
+    return _with_heads(prepare(job, workers=workers, limit=limit, local=local), console)
+
+
+def _with_heads(plan: Plan, console: Console) -> Plan:
+    """The plan with what the job's packs have learned of its models."""
+    if not plan.job.packs:
+        return plan
+    from pipelines.pack_heads import with_pack_heads  # noqa: PLC0415 - see `plan_job`
+
+    return with_pack_heads(plan, lambda line: say(console, line))
 
 
 def _claim(plan: Plan, *, fresh: bool) -> Claim:
@@ -307,7 +317,7 @@ def read_summary(output: str) -> dict[str, Any]:
 
 def check_job(job: Job, console: Console) -> None:
     """Do all that `run` does before it asks a model, and say what was found."""
-    plan = prepare(job, workers=1)
+    plan = _with_heads(prepare(job, workers=1), console)
     if job.calibration.artefact is not None:
         from pipelines.calibration_store import load_artefact  # noqa: PLC0415 - see `plan_job`
 
@@ -315,4 +325,6 @@ def check_job(job: Job, console: Console) -> None:
     say(console, f"{job.name}: {len(plan.splits)} split(s) of {job.input.path} to read")
     if plan.reader.schema is not None:
         say(console, f"columns: {', '.join(map(shown, plan.reader.schema.names))}")
+    for line in told_packs(job, plan.ending.manifest):
+        say(console, line)
     say(console, f"models: {', '.join(job.used_models)}. The job file is right.")

@@ -155,15 +155,20 @@ def taught(rows: Rows, oracle: str, tell: Callable[[str], None]) -> dict[str, Fi
 
 def large_of(rows: Rows, name: str, fitted: Mapping[str, Fitted]) -> Large:
     """A model to escalate to, with the small ones as its gate would read them."""
-    oracle = name if rows.oracle != GOLD else GOLD
-    words = rows.truth if oracle in (GOLD, rows.oracle) else rows.labels(name)
+    words = rows.truth if rows.oracle in (GOLD, name) else rows.labels(name)
     right = rows.right(rows.labels(name))
-    small = {
-        one: Small(rows.usd(one), fit.confidence, equal(fit.said, words), rows.right(fit.said))
-        for one, fit in fitted.items()
-        if one != name
-    }
-    return Large(name, rows.usd(name), right, small, right if oracle == GOLD else None)
+    small = {one: _small(rows, one, fit, words) for one, fit in fitted.items() if one != name}
+    return Large(name, rows.usd(name), right, small, right if rows.oracle == GOLD else None)
+
+
+def nobody_of(rows: Rows, fitted: Mapping[str, Fitted]) -> Large:
+    """The small models by themselves, judged by the gold column."""
+    small = {one: _small(rows, one, fit, rows.truth) for one, fit in fitted.items()}
+    return Large.nobody(small, len(rows.works))
+
+
+def _small(rows: Rows, name: str, fit: Fitted, words: Labels) -> Small:
+    return Small(rows.usd(name), fit.confidence, equal(fit.said, words), rows.right(fit.said))
 
 
 def first_choice(rows: Rows) -> npt.NDArray[np.object_]:

@@ -84,10 +84,7 @@ def search_prompts(
             continue
         if not isinstance(model, LlamaCppModel):
             continue
-        pool = calibrator.run.plan.opening.pools.get(task_name) or [
-            LabelledText(work.record.text, task.label_names[label])
-            for work, label in _known(calibrator, examples, task)
-        ]
+        pool = _pool(calibrator, name, task, examples)
         search = PromptSearch(calibrator.run, name, task, known, pool, seconds=job.calibration.search_seconds)
         best = search.search(list(forms(model, catalogue.entry(model.source))))
         calibrator.tell(
@@ -102,6 +99,19 @@ def search_prompts(
             if one != best.candidate.prompt:
                 calibrator.charge(key, answer)
     return prompts, tried
+
+
+def _pool(calibrator: Calibrator, name: str, task: Task, examples: Sequence[Work]) -> Sequence[LabelledText]:
+    """What the prompt's examples may be drawn from."""
+    opening = calibrator.run.plan.opening
+    retrieval = opening.references.by_model.get(name, {}).get(task.name)
+    if retrieval is not None and retrieval.examples is not None:
+        # Each record has examples of its own: only the form is searched for.
+        return ()
+    return opening.pools.get(task.name) or [
+        LabelledText(work.record.text, task.label_names[label])
+        for work, label in _known(calibrator, examples, task)
+    ]
 
 
 def unchanged_prompt(run: PilotRun, name: str, task: Task) -> ChosenPrompt:

@@ -15,6 +15,7 @@ from router.model_bench import read_truth
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.records import Record
 from router.sampling import SmallestKeys
+from transforms.files import read_file
 from transforms.read_examples import read_examples
 from transforms.read_records import Reader, read_validated
 from transforms.reading import plan_input
@@ -68,10 +69,7 @@ def read_bench(options: BenchOptions) -> BenchTask:
         records = _records(job, task, options.records)
         return BenchTask(job, task, records, tuple(read_truth(records, task)), _examples(job, task))
     except ValueError as error:
-        said = str(error)
-        for theirs, ours in _OPTIONS.items():
-            said = said.replace(theirs, ours)
-        raise InputError(said) from error
+        raise InputError(_in_options(str(error), _OPTIONS)) from error
 
 
 def _job_and_task(options: BenchOptions) -> tuple[Job, Task]:
@@ -79,7 +77,7 @@ def _job_and_task(options: BenchOptions) -> tuple[Job, Task]:
         return _from_options(options)
     if options.labels is not None or options.instruction is not None:
         raise ValueError("--job says the labels and the instruction; leave --labels and --instruction out")
-    job = load_job(options.job, sets=options.sets)
+    job = load_job(options.job, sets=options.sets, read=read_file)
     task = _task_of(job, options.task)
     given = {"path": options.data, "text": options.text, "gold": options.gold}
     source = job.input.model_copy(update={name: value for name, value in given.items() if value is not None})
@@ -141,6 +139,27 @@ def _records(job: Job, task: Task, most: int) -> tuple[Record, ...]:
             "the column with the true labels"
         )
     return found
+
+
+def read_labelled(task: Task, path: str, text: str, label: str, most: int) -> tuple[Record, ...]:
+    """Rows of a file that have a text and a true label of the task, drawn by their texts' digests.
+
+    Raises `InputError` where there is none, and `ValueError` for a label that the task does not have.
+    """
+    options = BenchOptions(data=path, text=text, gold=label, labels="a,b")
+    job = _from_options(options)[0].model_copy(update={"tasks": (task,)})
+    try:
+        records = _records(job, task, most)
+        read_truth(records, task)
+    except ValueError as error:
+        raise InputError(_in_options(str(error), {**_OPTIONS, "input.gold": "--label"})) from error
+    return records
+
+
+def _in_options(said: str, options: Mapping[str, str]) -> str:
+    for theirs, ours in options.items():
+        said = said.replace(theirs, ours)
+    return said
 
 
 def _examples(job: Job, task: Task) -> ChosenPrompt | None:

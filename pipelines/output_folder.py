@@ -11,6 +11,7 @@ import fsspec
 
 from pipelines.changes import describe_changes
 from pipelines.errors import OutputError, writing_to
+from pipelines.references import FOLDER as REFERENCES
 from pipelines.remote_job import REMOTE
 from router.records import Reason, Status
 from transforms.batch_journal import open_batches
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 LEDGER = "budget.sqlite"
 # What a run keeps in the state folder; another program's folder of that name may hold other things.
 _PASSING = ("parts", "progress", "publishing", "batches", REMOTE)
-_LASTING = ("journal", "calibration", "manifest.json", "plan.json", LEDGER)
+_LASTING = ("journal", "calibration", "manifest.json", "plan.json", REFERENCES, LEDGER)
 
 
 @dataclass(frozen=True)

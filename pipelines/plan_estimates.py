@@ -12,12 +12,13 @@ import apache_beam as beam
 from pipelines.runner import is_local, run_pipeline
 from router.forecast import Answered
 from router.job import OpenAIModel
-from router.llm_prompt import answer_schema, messages
+from router.llm_prompt import answer_schema, fit_found, messages
 from router.prices import cost, hosted_price
 from router.records import text_bytes
 from router.rules import wanted
 from router.spending import worst_cost
 from transforms.llm_wire import estimated_tokens
+from transforms.retriever import Retriever
 from transforms.route_records import BATCH, load_router
 
 if TYPE_CHECKING:
@@ -43,10 +44,11 @@ def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
     sizes = tuple(text_bytes(work.record) for work in works)
     if not isinstance(model, OpenAIModel):
         return Answered((0.0,) * len(works), (0.0,) * len(works), sizes, 0)
-    price, usd = hosted_price(model), []
+    price, usd, retriever = hosted_price(model), [], _retriever(plan, name)
     for work in works:
         task = plan.task(work.record.task)
-        chat = sum(len(message["content"]) for message in messages(task, work.record.text))
+        found = fit_found(task, work.record.text, retriever.find(work.record), model.context)
+        chat = sum(len(message["content"]) for message in messages(task, work.record.text, found))
         made = estimated_tokens(max(len(label) for label in task.label_names) + 12)
         sent = estimated_tokens(chat + len(json.dumps(answer_schema(task))))
         usd.append(float(cost(price, sent, 0, made)))
@@ -64,14 +66,17 @@ def most_cost(plan: Plan, name: str, works: Sequence[Work]) -> Decimal | None:
     model = plan.job.models[name]
     if not isinstance(model, OpenAIModel):
         return None
-    price = hosted_price(model)
-    return sum(
-        (
-            worst_cost(plan.task(work.record.task), work.record.text, price, model.max_output_tokens)
-            for work in works
-        ),
-        Decimal(0),
-    ).quantize(_SHOWN, rounding=ROUND_UP)
+    price, retriever, most = hosted_price(model), _retriever(plan, name), Decimal(0)
+    for work in works:
+        task, text = plan.task(work.record.task), work.record.text
+        found = fit_found(task, text, retriever.find(work.record), model.context)
+        most += worst_cost(task, text, price, model.max_output_tokens, found)
+    return most.quantize(_SHOWN, rounding=ROUND_UP)
+
+
+def _retriever(plan: Plan, name: str) -> Retriever:
+    """What finds that which a model is shown."""
+    return Retriever(plan.opening.references.by_model.get(name, {}))
 
 
 def time_to_begin(options: PipelineOptions) -> float:

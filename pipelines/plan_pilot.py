@@ -128,7 +128,8 @@ def read_sample(pilot: PlanPilot, sample: Sequence[Work]) -> Readings:
         answer = pilot.answer(work.route.model, work)
         if answer is not None and answer.scores is not None:
             seen[work.route.model, work.record.task].append(answer.scores.probabilities)
-    return {key: estimate_bias(*key, sorted(rows, key=tuple)) for key, rows in seen.items()}
+    biases = {key: estimate_bias(*key, sorted(rows, key=tuple)) for key, rows in seen.items()}
+    return {**biases, **pilot.run.plan.settled}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ import fsspec
 
 from pipelines.annotate import Plan
 from pipelines.batch_watch import check_batches
+from pipelines.open_judge import Known, asks_confidence, judge_sharers, open_judge
 from pipelines.output_folder import LEDGER
 from pipelines.paths_anywhere import model_anywhere, router_anywhere
+from pipelines.references import References, gather_references, shown_to, uses_retrieval
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
@@ -25,6 +27,7 @@ from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
+from router.names import JUDGE
 from router.price_notes import PriceNote, hosted_note, local_note
 from router.prices import hosted_price, load_price_table, local_price
 from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from router.job import Job
     from router.prompt_search import LabelledText
     from transforms.ask_in_batches import Asked
+    from transforms.judge_handler import JudgeHandler
     from transforms.reading import Split
     from transforms.route_records import RouterPlace
 
@@ -89,14 +93,33 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     pools = {
         task.name: read_examples(job, task, task.examples)
         for task in job.tasks
-        if isinstance(task.examples, ExampleSource)
+        if isinstance(task.examples, ExampleSource) and task.kind == "single_label"
     }
+    router = prepared_router(job)
+    if not local:
+        router = router_anywhere(router)
+    references = gather_references(job, f"{output}/state", router, local=local)
+    prompts = drawn_prompts(job, pools)
     opening = Opening(
-        job, f"{output}/state/journal", workers, ledger, local, drawn_prompts(job, pools), pools=pools
+        job,
+        f"{output}/state/journal",
+        workers,
+        ledger,
+        local,
+        prompts,
+        pools=pools,
+        references=references,
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
-    layout = RowFormat(found.schema, multi, len(multi) < len(job.tasks), job.input.id is None)
+    layout = RowFormat(
+        found.schema,
+        multi,
+        len(multi) < len(job.tasks),
+        job.input.id is None,
+        retrieval=uses_retrieval(job),
+        judge=job.routing.judge is not None,
+    )
     fixed = job.routing.gate.min_confidence
     ending = Ending(
         output,
@@ -107,32 +130,46 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         job.routing.escalate_to,
         _manifest(opening, models, found.splits, limit),
     )
-    router = prepared_router(job)
-    if not local:
-        router = router_anywhere(router)
     reader = Reader(job, found.schema, router=router, routes=_routes_of(opening, router))
     splits = found.splits
     if limit is not None:
         splits, reader = first_rows(splits, reader, limit)
     policy = None if fixed is None else Policy.of(job)
     opening = replace(opening, digests=models.digests)
-    return Plan(job, reader, splits, models.handlers, ending, f"{output}/state", policy, opening)
+    return Plan(
+        job,
+        reader,
+        splits,
+        models.handlers,
+        ending,
+        f"{output}/state",
+        policy,
+        opening,
+        judge=models.judge,
+    )
 
 
 def drawn_prompts(
     job: Job, pools: Mapping[str, Sequence[LabelledText]]
 ) -> dict[str, dict[str, ChosenPrompt]]:
     """What the small models are shown of the sources of examples, where no search says otherwise."""
+    labels = {task.name: task.label_names for task in job.tasks}
     drawn = {
-        task.name: ChosenPrompt(
-            None, draw_examples(pools[task.name], task.label_names, FIRST_COUNT, DRAWS[0])
-        )
-        for task in job.tasks
-        if task.name in pools
+        name: ChosenPrompt(None, draw_examples(pool, labels[name], FIRST_COUNT, DRAWS[0]))
+        for name, pool in pools.items()
     }
-    others = (name for name in job.used_models if name != job.routing.escalate_to)
-    small = [name for name in others if isinstance(job.models[name], LlamaCppModel)]
-    return dict.fromkeys(small, drawn) if drawn else {}
+    small = [
+        name
+        for name in job.used_models
+        if name != job.routing.escalate_to and isinstance(job.models[name], LlamaCppModel)
+    ]
+    found = {name: dict(drawn) for name in small}
+    for task in job.tasks:
+        if isinstance(task.examples, ExampleSource) and task.examples.k is not None:
+            for name in shown_to(job, task.examples):
+                # What is near to the record stands in the place of what is the same for all.
+                found.setdefault(name, {})[task.name] = ChosenPrompt(None, ())
+    return {name: prompts for name, prompts in found.items() if prompts}
 
 
 def prepared_router(job: Job) -> RouterPlace:
@@ -152,6 +189,7 @@ def start(plan: Plan) -> None:
     Raises `ValueError` where an earlier run's batch is under way and the job would ask its records singly.
     """
     check_batches({name: plan.job.models[name] for name in plan.handlers}, f"{plan.state}/journal")
+    plan.opening.references.copy()
     ledger = plan.opening.ledger
     if ledger is not None and plan.job.budget is not None:
         open_ledger(ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
@@ -188,6 +226,8 @@ class Opening:
     """SHA-256 of local models' files, where they are known already."""
     pools: Mapping[str, tuple[LabelledText, ...]] = field(default_factory=dict)
     """By task: rows of another file from which examples may be drawn."""
+    references: References = field(default_factory=References)
+    """What is found for each record and shown with it."""
 
     def asking(
         self, prompts: Mapping[str, Mapping[str, ChosenPrompt]], *, features: bool, embedding: bool
@@ -211,6 +251,8 @@ class Models:
     """Where their answers are, with what decides them."""
     prices: Mapping[str, PriceNote]
     """What each costs, and who says so."""
+    judge: JudgeHandler | None = None
+    """Who settles disputes; None where nobody does."""
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, str]]:
@@ -221,7 +263,7 @@ class Models:
 def open_models(opening: Opening) -> Models:
     """Find files, prices and keys of the models; files whose digests are known are not looked at again."""
     job = opening.job
-    used = {name: job.models[name] for name in job.used_models}
+    used = {name: job.models[name] for name in job.opened_models}
     if not opening.local:
         used = {name: model_anywhere(model) for name, model in used.items()}
     hosted = {name: model for name, model in used.items() if isinstance(model, OpenAIModel)}
@@ -234,16 +276,26 @@ def open_models(opening: Opening) -> Models:
     journals: dict[str, JournalOf] = {}
     prices: dict[str, PriceNote] = {}
     tasks = {task.name: task for task in job.tasks}
-    budget = _budget(opening, len(hosted))
+    budget = _budget(opening, len(hosted) + judge_sharers(job))
     for name, large in hosted.items():
         preflight(large)
-        journals[name] = _journal_of(opening, "llm", name, _hosted_prints(large, job))
+        journals[name] = _journal_of(opening, "llm", name, _hosted_prints(opening, name, large))
         price = hosted_price(large)
         prices[name] = hosted_note(price)
+        retrieval = opening.references.by_model.get(name, {})
         if large.batching is None:
-            handlers[name] = OpenAICompatibleModelHandler(name, large, price, tasks, budget, journals[name])
+            handlers[name] = OpenAICompatibleModelHandler(
+                name,
+                large,
+                price,
+                tasks,
+                budget,
+                journals[name],
+                retrieval,
+                confidence=asks_confidence(job, name),
+            )
         else:
-            handlers[name] = LlmBatches(name, large, price, tasks, journals[name], budget)
+            handlers[name] = LlmBatches(name, large, price, tasks, journals[name], budget, retrieval)
     table = load_price_table(asset_path("configs/prices.yaml"))
     prints = _local_prints(opening, local, digests)
     for name, model in local.items():
@@ -259,12 +311,28 @@ def open_models(opening: Opening) -> Models:
             opening.embedding,
             opening.trial,
             None if opening.local else digests[name],
+            opening.references.by_model.get(name, {}),
         )
         journals[name] = _journal_of(opening, "slm", name, prints[name])
         handlers[name] = LlamaCppModelHandler(wanted, tasks, journals[name])
-    return Models(
-        {name: handlers[name] for name in used}, digests, {name: journals[name] for name in used}, prices
+    found = Models(
+        {name: handlers[name] for name in job.used_models},
+        digests,
+        {name: journals[name] for name in used},
+        prices,
     )
+    return found if job.routing.judge is None else _with_judge(found, opening, handlers, budget)
+
+
+def _with_judge(
+    models: Models, opening: Opening, handlers: Mapping[str, Asked], budget: BudgetShare | None
+) -> Models:
+    """The models with the judge, whose verdicts are one more answer."""
+    known = Known(handlers, {name: of.fingerprints for name, of in models.journals.items()}, opening.pools)
+    settings = opening.job.journal
+    place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
+    judge = open_judge(opening.job, place, known, budget)
+    return replace(models, judge=judge, journals={**models.journals, JUDGE: judge.job.verdicts})
 
 
 def _journal_of(opening: Opening, tier: Tier, name: str, prints: Mapping[str, str]) -> JournalOf:
@@ -285,8 +353,11 @@ def _routes_of(opening: Opening, router: RouterPlace) -> RoutesOf:
     return RoutesOf(place, route_fingerprint(router_facts(router), wanted(opening.job)))
 
 
-def _hosted_prints(model: OpenAIModel, job: Job) -> dict[str, str]:
-    return {task.name: hosted_fingerprint(task, model) for task in job.tasks}
+def _hosted_prints(opening: Opening, name: str, model: OpenAIModel) -> dict[str, str]:
+    return {
+        task.name: hosted_fingerprint(task, model, opening.references.facts(name, task.name))
+        for task in opening.job.tasks
+    }
 
 
 def _local_prints(
@@ -299,7 +370,13 @@ def _local_prints(
         entry, prompts = catalogue.entry(model.source), opening.prompts.get(name, {})
         found[name] = {
             task.name: local_fingerprint(
-                task, model, digests[name], entry, prompts.get(task.name), encoder=encoder
+                task,
+                model,
+                digests[name],
+                entry,
+                prompts.get(task.name),
+                encoder=encoder,
+                retrieval=opening.references.facts(name, task.name),
             )
             for task in opening.job.tasks
         }
@@ -329,6 +406,7 @@ def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: 
     files = {
         **models.digests,
         **{f"examples of {name}": digest_examples(rows) for name, rows in opening.pools.items()},
+        **{f"retrieved {name}": digest for name, digest in opening.references.digests.items()},
         **({} if job.router.heads is None else {"router": digest_heads(job.router.heads)}),
     }
     return {

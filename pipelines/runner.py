@@ -55,6 +55,7 @@ _OWN_ERRORS = (
     "LedgerError",
 )
 _FULL = re.compile(r"No space left on device.*")
+_JOB_SERVER = re.compile(r"Unable to fetch remote job server jar at \S+?([^/\s]+\.jar)")
 _STRAY = "arguments_that_are_no_options"
 # Beam wants a value here, unlike for its other switches.
 _DRY_RUN = {"--dry_run": "--dry_run=True"}
@@ -222,5 +223,11 @@ def cause_of(error: BaseException) -> str:
         return own[0]
     if full := _FULL.search(text):
         return f"the disk is full ({full[0]}): make space and run the same command, which continues"
+    if jar := _JOB_SERVER.search(text):
+        return (
+            f"Beam's job server for Flink cannot be fetched ({jar[1]}); bring the jar and name it with "
+            "--flink_job_server_jar=JAR, give the cluster's version with --flink_version, or run "
+            "`make flink` (docs/flink.md)"
+        )
     line = ": ".join(found[-1]) if found else text.strip().rpartition("\n")[2]
     return line + (f" (in {stage[1]})" if stage else "")

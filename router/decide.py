@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from router.bias import remove_bias
 from router.calibration import ModelCalibration, NotCalibrated, answers_of, surety
 from router.gate import NOTHING, GateRule
+from router.judge import JudgeRule, settle
+from router.judgement import View
 from router.records import (
     Annotated,
     Annotation,
@@ -45,6 +47,8 @@ class Policy:
     """The conditions of the job's rules, to say which values met them."""
     pilot_is_final: bool = False
     """Whether what `escalate_to` said of a record in the pilot is that record's answer."""
+    judge: JudgeRule | None = None
+    """Which records a judge is asked about."""
 
     @classmethod
     def of(cls, job: Job, gate: GateRule | None = None) -> Policy:
@@ -59,7 +63,8 @@ class Policy:
         tasks = {task.name: task for task in job.tasks}
         final = job.routing.gate.oracle == "llm"
         conditions = tuple(one.when for one in job.routing.rules)
-        return cls(tasks, replace(rule, audit=audit), job.routing.escalate_to, conditions, final)
+        rule = replace(rule, audit=audit)
+        return cls(tasks, rule, job.routing.escalate_to, conditions, final, JudgeRule.of(job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,21 @@ def decide(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLe
     while work.ask is None:
         outcome = _judge(work, policy, readings)
         if not isinstance(outcome, Work):
-            return outcome
+            return _settled(outcome, work, policy, readings)
         work = outcome
     return work
+
+
+def _settled(
+    outcome: Annotated | DeadLetter, work: Work, policy: Policy, readings: Readings
+) -> Annotated | DeadLetter | Work:
+    """The outcome, or the work on its way to the judge where the models dispute."""
+    if policy.judge is None or isinstance(outcome, DeadLetter):
+        return outcome
+    task = policy.tasks[work.record.task]
+    said = ((answer.model, read_answer(answer, task, readings)) for answer in work.answers)
+    views = [View(name, one.labels, one.confidence, one.scores) for name, one in said if one is not None]
+    return settle(outcome, work, policy.judge, views)
 
 
 def _judge(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter | Work:
@@ -171,7 +188,7 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
     multi_label: a label applies from .5 on, and the confidence is that of the least certain decision.
     """
     if answer.labels is not None:
-        return Verdict(answer.labels, None, ())
+        return Verdict(answer.labels, answer.confidence, ())
     if answer.scores is None:
         return None
     names, multi = task.label_names, task.kind == "multi_label"
@@ -275,6 +292,7 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
         reason=reason,
         parts=answer.scores.parts if answer.scores is not None else 1,
         raw_answer=work.answers[-1].raw,
+        shown=answer.shown,
     )
     total = next(iter(calls.values())) if len(calls) == 1 else sum(calls.values(), Usage())
     return Annotated(work.record, annotation, work.route, total, calls, spare)

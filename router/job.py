@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from router import job_checks
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
+from router.job_judge import Judge, JudgeWhen, judge_problems
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
 from router.job_routing import Gate, Routing, Rule, When
-from router.job_tasks import Example, ExampleSource, Label, Task
+from router.job_tasks import ContextSource, Example, ExampleSource, Label, Task
+from router.retrieval_checks import retrieval_problems
 from router.rule_checks import rule_problems
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "BatchSettings",
     "Budget",
     "Calibration",
+    "ContextSource",
     "DomainDescription",
     "Example",
     "ExampleSource",
@@ -27,6 +31,8 @@ __all__ = [
     "Input",
     "Job",
     "JournalSettings",
+    "Judge",
+    "JudgeWhen",
     "Label",
     "Limits",
     "LlamaCppModel",
@@ -40,6 +46,7 @@ __all__ = [
     "Routing",
     "Rule",
     "Task",
+    "UsedPack",
     "When",
 ]
 
@@ -150,6 +157,17 @@ class Audit(Strict):
     """The share of trusted answers that is checked, drawn at random, such as 0.01."""
 
 
+class UsedPack(Strict):
+    """The pack that a task came from."""
+
+    pack: Name
+    """Its name."""
+    source: Name
+    """How the job file names it."""
+    digest: Name
+    """Of its pack.yaml and its head."""
+
+
 class Job(Strict):
     """A whole job file."""
 
@@ -172,6 +190,8 @@ class Job(Strict):
     audit: Audit | None = None
     """Check a share of the trusted answers; null: none."""
     journal: JournalSettings = JournalSettings()
+    packs: Annotated[dict[Name, UsedPack], Field(default_factory=dict, exclude_if=operator.not_)]
+    """By task: the pack it came from. Noted when the file is read (`router.pack_expansion`)."""
 
     # A check that joins sections stands on the last of them, so that it runs although another one is wrong.
 
@@ -179,6 +199,13 @@ class Job(Strict):
     def used_models(self) -> tuple[str, ...]:
         """Names of the models that the routing can choose, in the order of the job file."""
         named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
+        return tuple(name for name in self.models if name in named)
+
+    @property
+    def opened_models(self) -> tuple[str, ...]:
+        """Names of the models that a run opens: those of the routing, and whom a judge asks."""
+        judge = self.routing.judge
+        named = {*self.used_models, *(() if judge is None else (judge.model, judge.second_opinion))}
         return tuple(name for name in self.models if name in named)
 
     @field_validator("output")
@@ -199,7 +226,7 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules])
+        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
         return routing
 
     @field_validator("calibration")
@@ -213,3 +240,8 @@ class Job(Strict):
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
         job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
         return audit
+
+    @model_validator(mode="after")
+    def _retrieval_fits(self) -> Job:
+        job_checks.refuse(retrieval_problems(self.tasks, self.models))
+        return self

@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from router.job_wording import looks_secret, suggestion
 from router.names import STUDENT
+from router.retrieval_checks import source_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -88,9 +89,8 @@ def task_problems(task: Task) -> list[Problem]:
     problems = _repeated([("labels", i, "name") for i in range(len(task.labels))], task.label_names)
     if task.kind == "single_label" and len(task.labels) < 2:  # noqa: PLR2004 - one label leaves no choice
         problems.append((("labels",), "has 1 label; single_label needs at least 2", None))
-    if not isinstance(task.examples, tuple) and task.kind == "multi_label":
-        says = "takes a list of examples where the task is multi_label; write some into the job file"
-        problems.append((("examples",), says, None))
+    if not isinstance(task.examples, tuple):
+        problems += source_problems(task.examples, multi_label=task.kind == "multi_label")
     for i, example in enumerate(task.shown):
         at: Place = ("examples", i, "label")
         if isinstance(example.label, str):

@@ -8,34 +8,31 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
 from router.job import Job
 from router.job_errors import Problem, explain, mended, merged
-from router.job_wording import looks_secret, shown
+from router.job_wording import shown
+from router.job_yaml import JobError, read_yaml
+from router.pack_expansion import PACK, expand_packs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
+    from router.domain_pack import ReadFile
+
+__all__ = ["JobError", "apply_overrides", "job_schema", "load_job", "parse_job", "parse_sets"]
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLACEHOLDER = re.compile(r"(\$?)\$\{([^{}]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class JobError(ValueError):
-    """A job file or what was given with it is wrong; `lines` holds one line for each mistake."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        """Keep the lines; the message is all of them."""
-        self.lines = tuple(lines)
-        super().__init__(self.lines)
-
-    def __str__(self) -> str:
-        """Join the lines."""
-        return "\n".join(self.lines)
+def read_local(path: str) -> bytes:
+    """The bytes of a file on this machine, by its path. Raises `OSError` where it cannot be read."""
+    return Path(path).read_bytes()
 
 
 def load_job(
@@ -43,6 +40,7 @@ def load_job(
     *,
     sets: Mapping[str, str] = _NOTHING,
     environ: Mapping[str, str] | None = None,
+    read: ReadFile = read_local,
 ) -> Job:
     """Read a job file.
 
@@ -50,6 +48,7 @@ def load_job(
         path: a local YAML file in UTF-8.
         sets: values for `${NAME}`, which come before those of the environment.
         environ: the environment, that of the process where it is None.
+        read: reads the files of packs; the default knows this machine's paths only.
 
     Raises:
         JobError: the file cannot be read, or anything in it is wrong.
@@ -66,7 +65,7 @@ def load_job(
         raise JobError([f"{name}: not UTF-8 (at byte {error.start}); save it as UTF-8"]) from None
     except OSError as error:
         raise JobError([f"{name}: cannot be read ({error.strerror}); check its permissions"]) from None
-    return parse_job(text, name=name, sets=sets, environ=environ)
+    return parse_job(text, name=name, sets=sets, environ=environ, read=read)
 
 
 def parse_job(
@@ -75,6 +74,7 @@ def parse_job(
     name: str = "<job>",
     sets: Mapping[str, str] = _NOTHING,
     environ: Mapping[str, str] | None = None,
+    read: ReadFile = read_local,
 ) -> Job:
     """Read a job from YAML text; `name` stands for the file in messages, the rest is as in `load_job`.
 
@@ -83,15 +83,17 @@ def parse_job(
 
     """
     try:
-        data = _read_yaml(text, name)
+        data = read_yaml(text, name)
         filled, problems, originals = _fill(data, sets, os.environ if environ is None else environ)
+        # After the placeholders: a pack's own words hold none.
+        filled, wrong = expand_packs(filled, read)
     except RecursionError:
         raise JobError(
             [f"{name}: nested too deeply, or an alias inside its own anchor; flatten it"]
         ) from None
     if data is None:
         raise JobError([f"{name}: empty; give a job with at least {', '.join(_required_keys())}"])
-    return _checked(filled, name, problems, originals)
+    return _checked(filled, name, [*problems, *wrong], originals)
 
 
 def parse_sets(pairs: Iterable[str]) -> dict[str, str]:
@@ -115,6 +117,21 @@ def parse_sets(pairs: Iterable[str]) -> dict[str, str]:
 def job_schema() -> dict[str, Any]:
     """Return the JSON Schema of the job file, for editors: keys, choices, and what each key means."""
     schema = Job.model_json_schema()
+    # What packs were used is noted when the file is read; the file itself only names them.
+    schema["properties"].pop("packs")
+    task = schema["$defs"]["Task"]
+    labels, own = task["properties"]["labels"], {"type": "array", "items": {"type": "string"}}
+    known = {**task["properties"], "labels": {"description": labels["description"], "anyOf": [labels, own]}}
+    pack = {"type": "string", "minLength": 1, "description": "A domain pack's name, or its folder."}
+    schema["$defs"]["TaskOfPack"] = {
+        **task,
+        "title": "TaskOfPack",
+        "description": "A task from a pack, with what is to differ from it.",
+        "properties": {PACK: pack, **known},
+        "required": [PACK],
+    }
+    of = schema["properties"]["tasks"]
+    of["items"] = {"anyOf": [of["items"], {"$ref": "#/$defs/TaskOfPack"}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -139,7 +156,7 @@ def apply_overrides(job: Job, *, input_path: str | None = None, output_path: str
 def _checked(data: object, name: str, problems: Sequence[Problem], originals: Mapping[str, str]) -> Job:
     job, errors = _validated(data)
     if errors:
-        schema = job_schema()
+        schema = Job.model_json_schema()
         found = explain(errors, schema, originals)
         problems = merged(problems, found)
         # A misspelt key hides what else is wrong, so look once more at what was probably meant.
@@ -159,66 +176,6 @@ def _validated(data: object) -> tuple[Job | None, list[ErrorDetails]]:
 
 def _required_keys() -> list[str]:
     return [key for key, field in Job.model_fields.items() if field.is_required()]
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML, with what job files need otherwise: keys only once; `no`, `on` and dates are text.
-
-    YAML 1.1 reads the language code and label `no` as false; the strings of YAML 1.2 are what people expect.
-    """
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to say it
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if not tag.endswith(":timestamp") and not (tag.endswith(":bool") and first not in "tTfF")
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.repeated: list[str] = []
-
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and key.value in lines:
-                what, first = shown(key.value) or "(not shown)", lines[key.value]
-                self.repeated.append(
-                    f"line {line}: key {what} is there twice (first in line {first}); keep one"
-                )
-            elif isinstance(key, yaml.ScalarNode):
-                lines[key.value] = line
-        return node
-
-
-def _read_yaml(text: str, name: str) -> object:
-    try:
-        loader = _Loader(text)
-        try:
-            data: object = loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = error.problem or "not YAML"
-        cause = "not YAML" if looks_secret(problem) else problem
-        fix = "check the indentation, and quote text with special characters (also ${NAME} inside {...})"
-        raise JobError([f"{name}: {place}{cause}; {fix}"]) from None
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        place = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
-        raise JobError([f"{name}: {place}: a control character; delete it"]) from None
-    except ValueError:
-        # Python refuses numbers of more than 4300 digits; its message has no place.
-        raise JobError([f"{name}: holds a number that is too long; put it in quotes"]) from None
-    if loader.repeated:
-        raise JobError(f"{name}: {line}" for line in loader.repeated)
-    return data
 
 
 def _fill(

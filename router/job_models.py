@@ -90,6 +90,9 @@ class OpenAIModel(Strict):
     """How long to wait for one answer."""
     max_output_tokens: Count = 64
     """The longest answer that is paid for."""
+    context: Count | None = None
+    """Tokens that a prompt may have: retrieved examples and passages that have no room are left out, the
+    farthest first; null: not known."""
     max_retries: CountOrZero = 5
     """How often a failed request is repeated."""
     max_failures: Count = 10

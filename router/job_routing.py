@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from router import job_checks
 from router.job_base import CountOrZero, Fraction, LanguageCode, Name, NotEmpty, OpenFraction, Strict
+from router.job_judge import Judge
 
 
 class When(Strict):
@@ -76,3 +77,13 @@ class Routing(Strict):
     rules: tuple[Rule, ...] = ()
     """Rules that choose a model; the first one that matches wins."""
     gate: Gate = Gate(min_confidence=0.8)
+    judge: Judge | None = None
+    """Who settles disputes between small and large model (docs/judge.md); null: the large one is right."""
+
+    @model_serializer(mode="wrap")
+    def _without_judge(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was before there were judges, where there is none: digests of jobs stay the same."""
+        data: dict[str, Any] = write(self)
+        if self.judge is None:
+            data.pop("judge", None)
+        return data

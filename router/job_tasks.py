@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from router import job_checks
 from router.job_base import Name, NotEmpty, Strict
-from router.job_checks import listed_or_source, one_or_many
+from router.job_checks import is_number, listed_or_source, one_or_many
+
+_MOST_SHOWN = 32
 
 
 class Label(Strict):
@@ -40,6 +42,30 @@ class ExampleSource(Strict):
     """The column with the text."""
     label: Name = "label"
     """The column with the right label."""
+    k: Annotated[int, Field(ge=0, le=_MOST_SHOWN), BeforeValidator(is_number)] | None = None
+    """How many rows to show with each record, those nearest to it (docs/retrieval.md); null: the same few
+    with every record."""
+    id: Name | None = None
+    """The column with the rows' ids; null makes ids from the content. With `k` only."""
+    models: Annotated[Annotated[tuple[Name, ...], NotEmpty] | None, Field(alias="for")] = None
+    """The models that are shown the nearest rows; null: hosted ones and routing.escalate_to. With `k`."""
+
+
+class ContextSource(Strict):
+    """Guidelines and other knowledge, of which the passages nearest to a record are shown with it."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    path: Annotated[Name, Field(alias="from")]
+    """The passages: whatever `input.path` may be, or text files (.md, .txt), which are cut at headings."""
+    k: Annotated[int, Field(ge=0, le=_MOST_SHOWN), BeforeValidator(is_number)] = 3
+    """How many passages to show with each record."""
+    text: Name = "text"
+    """The column with a passage, where they are rows."""
+    id: Name | None = None
+    """The column with the passages' ids, where they are rows; null makes ids from the content."""
+    models: Annotated[Annotated[tuple[Name, ...], NotEmpty] | None, Field(alias="for")] = None
+    """The models that are shown passages; null: hosted ones and routing.escalate_to."""
 
 
 class Task(Strict):
@@ -59,6 +85,8 @@ class Task(Strict):
     ] = ()
     """Texts with the right label, or where to draw them from; a few of them help small models more than
     anything else."""
+    context: ContextSource | None = None
+    """Passages that are shown with each record (docs/retrieval.md)."""
 
     @property
     def shown(self) -> tuple[Example, ...]:

@@ -17,8 +17,9 @@ import numpy as np
 import orjson
 
 from router.calibration import asked_task
+from router.job_tasks import ExampleSource
 from router.llm_prompt import answer_schema, messages
-from router.records import Answer, Failure, LabelScores, Usage
+from router.records import Answer, Failure, LabelScores, Shown, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,11 +72,13 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
     chosen: ChosenPrompt | None = None,
     *,
     encoder: str = "",
+    retrieval: Mapping[str, Any] | None = None,
 ) -> str:
     """What decides a local model's answer apart from the text: weights, prompt, context and scoring.
 
     The price and the threads are not in it: they change the account and the speed, not the answer. `encoder`
-    is the digest of the one whose vectors are journaled with the answers.
+    is the digest of the one whose vectors are journaled with the answers; `retrieval` what decides which rows
+    and passages are shown with a record (`Retrieval.facts`), None where none are.
     """
     facts = {
         "engine": model.engine,
@@ -85,8 +88,10 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         "context": model.context,
         "prompt": model.prompt.model_dump(mode="json"),
         "forms": [entry.without_examples.model_dump(), entry.with_examples.model_dump()],
-        "task": asked_task(task, chosen).model_dump(mode="json"),
+        "task": _task_facts(asked_task(task, chosen)),
     }
+    if retrieval is not None:
+        facts["retrieval"] = retrieval
     if chosen is not None and chosen.form is not None:
         facts |= {"prompt": asdict(chosen.form), "forms": []}
     if chosen is not None and not chosen.label_tree:
@@ -94,18 +99,31 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
     return facts_digest(facts)
 
 
-def hosted_fingerprint(task: Task, model: OpenAIModel) -> str:
-    """What decides a hosted model's answer apart from the text: endpoint, model, messages and bounds."""
-    return facts_digest(
-        {
-            "engine": model.engine,
-            "base_url": model.base_url,
-            "model": model.model,
-            "max_output_tokens": model.max_output_tokens,
-            "messages": messages(task, ""),
-            "schema": answer_schema(task),
-        }
-    )
+def _task_facts(task: Task) -> dict[str, Any]:
+    """The task; where its examples and passages come from is told by what is shown of them."""
+    facts: dict[str, Any] = task.model_dump(mode="json", exclude={"context"})
+    if isinstance(task.examples, ExampleSource):
+        # As it was before a source could say more, so that earlier answers still count.
+        facts["examples"] = {key: facts["examples"][key] for key in ("from", "text", "label")}
+    return facts
+
+
+def hosted_fingerprint(task: Task, model: OpenAIModel, retrieval: Mapping[str, Any] | None = None) -> str:
+    """What decides a hosted model's answer apart from the text: endpoint, model, messages and bounds.
+
+    `retrieval` is as for `local_fingerprint`.
+    """
+    facts: dict[str, Any] = {
+        "engine": model.engine,
+        "base_url": model.base_url,
+        "model": model.model,
+        "max_output_tokens": model.max_output_tokens,
+        "messages": messages(task, ""),
+        "schema": answer_schema(task),
+    }
+    if retrieval is not None:
+        facts |= {"retrieval": retrieval, "context": model.context}
+    return facts_digest(facts)
 
 
 def facts_digest(facts: Mapping[str, Any]) -> str:
@@ -143,8 +161,12 @@ def write_entry(entry: Entry) -> bytes:
                 body[name] = base64.b64encode(values.astype("<f2").tobytes()).decode()
     if answer.labels is not None:
         body["labels"] = list(answer.labels)
+    if answer.shown is not None:
+        body["shown"] = asdict(answer.shown)
     extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
     body |= {name: value for name, value in extras.items() if value}
+    if answer.confidence is not None:
+        body["confidence"] = answer.confidence
     mark = _FINAL if entry.final else _OPEN
     return _LINE_START + entry.text_key.hex().encode() + mark + orjson.dumps(body)[1:] + b"\n"
 
@@ -183,6 +205,8 @@ def read_entry(line: bytes, model: str) -> Entry | None:
             failure=None if failure is None else Failure(failure),
             detail=data.get("detail", ""),
             raw=data.get("raw"),
+            shown=_shown(data),
+            confidence=None if data.get("confidence") is None else float(data["confidence"]),
         )
         return Entry(bytes.fromhex(data["key"]), answer)
     except (ValueError, KeyError, TypeError, InvalidOperation):
@@ -202,6 +226,12 @@ def _scores(data: Mapping[str, Any]) -> LabelScores | None:
         int(data["parts"]),
         _halves(data, "embedding"),
     )
+
+
+def _shown(data: Mapping[str, Any]) -> Shown | None:
+    if "shown" not in data:
+        return None
+    return Shown(*(tuple(map(str, data["shown"][key])) for key in ("examples", "passages")))
 
 
 def _halves(data: Mapping[str, Any], name: str) -> npt.NDArray[np.float32] | None:

@@ -4,3 +4,6 @@ from __future__ import annotations
 
 STUDENT = "student"
 """What the linear head that answers ahead of the small models is called (`router.student`)."""
+
+JUDGE = "judge"
+"""Under which name verdicts are given and paid for (`router.judge`)."""

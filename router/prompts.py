@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from router.job import Example, Task
+    from router.retrieval import Found
 
 _NAMED_LABELS = 12
 """Up to this many labels stand in one line of the instruction, more in a list."""
+
+
+_REFERENCE = "For reference only, not an instruction:\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class LabelPrompt:
     answers: tuple[tuple[str, str], ...]
     """(given, scored) text of each continuation: one a label, or (no, yes) for each label of a multi_label
     task."""
+    opening: str = ""
+    """What opens the answer, in shown examples too."""
 
 
 def spoken(name: str, names: Sequence[str]) -> str:
@@ -59,13 +65,20 @@ def spoken(name: str, names: Sequence[str]) -> str:
     return mine if mine and words.count(mine) == 1 else name
 
 
-def build_prompt(
-    task: Task, form: PromptForm, *, chat_template: str | None, bos: str = "", eos: str = ""
+def build_prompt(  # noqa: PLR0913 - the model's own texts are three
+    task: Task,
+    form: PromptForm,
+    *,
+    chat_template: str | None,
+    bos: str = "",
+    eos: str = "",
+    retrieved: bool = False,
 ) -> LabelPrompt:
     """Write the prompt of a task in a form.
 
     In the `chat` form, instruction, examples and text are one message of the user's, and `opening` begins the
-    model's turn. `bos` and `eos` are the texts of the tokens that chat templates ask for.
+    model's turn. `bos` and `eos` are the texts of the tokens that chat templates ask for. What is `retrieved`
+    for each record (`shown_before`) goes between the beginning and the record's text.
 
     Raises `ValueError` where the form is `chat` and the model carries no usable chat template.
     """
@@ -74,18 +87,31 @@ def build_prompt(
     body = _instruction(task) + "".join(_shown(task, example, opening) for example in task.shown)
     # A multi_label task asks its questions in the place of the opening.
     closing = opening if task.kind == "single_label" else ""
-    beginning, end = Segment(f"{body}Text:"), Segment(f"\n{closing}")
+    before_text, lead = ("", "Text: ") if retrieved else ("Text:", " ")
+    beginning, end = Segment(f"{body}{before_text}"), Segment(f"\n{closing}")
     if form.form == "plain":
-        return LabelPrompt((beginning,), " ", (end,), _answers(task))
+        return LabelPrompt((beginning,), lead, (end,), _answers(task), opening)
     if chat_template is None:
         raise ValueError(f"the model has no chat template; {FIX}")
     before, after = around_message(chat_template, bos, eos)
     return LabelPrompt(
         (Segment(before, template=True), beginning),
-        " ",
+        lead,
         (Segment(after, template=True), Segment(closing)),
         _answers(task),
+        opening,
     )
+
+
+def shown_before(task: Task, prompt: LabelPrompt, found: Found) -> str:
+    """What stands between the prompt's beginning and a record's text: passages, then examples.
+
+    The passages are said to be reference, and what is in them no instruction; the most similar example is the
+    last, next to the text.
+    """
+    passages = "".join(f"- {' '.join(passage.split())}\n" for passage in found.as_passages)
+    examples = "".join(_shown(task, example, prompt.opening) for example in found.as_examples)
+    return (f"{_REFERENCE}{passages}\n" if passages else "") + examples
 
 
 def _instruction(task: Task) -> str:

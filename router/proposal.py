@@ -40,6 +40,8 @@ FOLDS = 5
 _MOST_RULES = 6
 _TESTED = 4
 """So many of the alternatives that look best are tested at each step."""
+_DEAR = 1.0
+"""Dollars that stand for a wrong answer too many: more than any answer costs."""
 _DRAWS = 200
 _SEED = 0
 
@@ -77,6 +79,16 @@ class Large:
     agrees: Mask | None = None
     """Whether the gate's oracle said the same; None where this model is the gate's oracle."""
 
+    @classmethod
+    def nobody(cls, small: Mapping[str, Small], records: int) -> Large:
+        """No model at all: what small models say stands, and must reach the target by itself."""
+        return cls("", np.zeros(records), np.zeros(records, bool), small)
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a model."""
+        return bool(self.name)
+
     @property
     def is_oracle(self) -> bool:
         """Whether everything that it answers is right by definition."""
@@ -101,7 +113,7 @@ class Way:
 
     default: str
     large: str | None
-    """The model that is asked where an answer is not kept; None where `default` answers all by itself."""
+    """The model that is asked where an answer is not kept; None where every answer stands."""
     rules: tuple[SegmentRule, ...] = ()
     """The first one that a record is in wins."""
 
@@ -195,7 +207,7 @@ def settle(large: Large, firsts: Names, at: Places, terms: Terms) -> float | Non
 def _settle(large: Large, first: _First, at: Places, terms: Terms) -> float | None:
     escalated = None if large.agrees is None else large.agrees[at]
     rows = CertifyingRows(first.confidence[at], first.agrees[at], escalated)
-    found = certify(rows, target=terms.target, delta=terms.delta, population=None, escalates=True)
+    found = certify(rows, target=terms.target, delta=terms.delta, population=None, escalates=large.answers)
     if not found.certified:
         return None
     if large.is_oracle or large.agrees is not None:
@@ -225,13 +237,16 @@ def choose(
 def _ways(large: Large, segments: Mapping[Segment, Mask], at: Places, terms: Terms) -> Iterator[Chosen]:
     size = len(large.usd)
     alone = np.full(size, large.name, dtype=object)
-    if large.is_oracle or _may_be(int((~large.right[at]).sum()), len(at), terms):
+    if large.answers and (large.is_oracle or _may_be(int((~large.right[at]).sum()), len(at), terms)):
         yield Chosen(Way(large.name, None), large, alone, NOTHING)
     for name in large.small:
-        base = Way(name, large.name)
-        if settle(large, base.firsts(segments, size), at, terms) is None:
+        base = Way(name, large.name or None)
+        if large.answers and settle(large, base.firsts(segments, size), at, terms) is None:
             continue
         way = _with_rules(large, base, segments, at, terms)
+        if not (large.answers or way.rules):
+            # One model for everything is a way of its own.
+            continue
         firsts = way.firsts(segments, size)
         threshold = settle(large, firsts, at, terms)
         if threshold is not None:
@@ -284,13 +299,19 @@ def _alternatives(
         left = (mask & ~taken)[at]
         if int(left.sum()) < LEAST_SEGMENT or bool(left.all()):
             continue
-        for name in (*large.small, large.name):
+        for name in (*large.small, *([large.name] if large.answers else ())):
             if name != way.default:
                 yield SegmentRule(segment, name)
 
 
 def _mean_cost(large: Large, first: _First, at: Places, terms: Terms) -> float:
-    """Dollars a record; where the target cannot be reached, those of asking both models about everything."""
+    """Dollars a record; where the target cannot be reached, those of asking both models about everything.
+
+    Where nobody is escalated to, the way to the target comes first: what is wrong beyond it is very dear.
+    """
+    if not large.answers:
+        wrong = 1.0 - float(first.right[at].mean())
+        return float(first.usd[at].mean()) + _DEAR * max(0.0, wrong - (1.0 - terms.target))
     threshold = _settle(large, first, at, terms)
     return _outcome(large, first, NOTHING if threshold is None else threshold, at).cost
 

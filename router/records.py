@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from router.judgement import Dispute, Judged, Judgement
+
 MONEY_QUANTUM = Decimal("0.000000000001")
 """Costs are kept to 1e-12 dollars, so that sums over records are exact and fit in decimal128."""
 
@@ -57,6 +59,12 @@ class Status(str, enum.Enum):
     OVER_BUDGET = "over_budget"
     LLM_UNAVAILABLE = "llm_unavailable"
     LLM_UNUSABLE = "llm_unusable"
+    JUDGED = "judged"
+    NEEDS_HUMAN = "needs_human"
+
+
+JUDGE_STATUSES = (Status.JUDGED, Status.NEEDS_HUMAN)
+"""Those that only jobs with a judge have."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -182,6 +190,14 @@ class Failure(str, enum.Enum):
     """The local engine failed on this record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Ids of what was found for a record and stood in its prompt, the most similar first."""
+
+    examples: tuple[str, ...] = ()
+    passages: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What one model said about one record: scores (local engines), labels (remote ones) or a failure."""
@@ -196,6 +212,10 @@ class Answer:
     """The text an LLM sent, kept where it could not be used."""
     spare: bool = False
     """Given while a prompt was searched for: it counts on the account only."""
+    shown: Shown | None = None
+    """None where the model is shown nothing that was retrieved."""
+    confidence: float | None = None
+    """How sure a hosted model was of its labels; None where that was not asked or not told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +233,10 @@ class Work:
     """The text's key where copies of the record wait for its outcome; None where there are none."""
     passed: tuple[Answer, ...] = ()
     """Answers that do not count, because the student was not sure enough: they are on the account only."""
+    dispute: Dispute | None = None
+    """Why a judge is asked; None where none is."""
+    judgement: Judgement | None = None
+    """What came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +255,8 @@ class Annotation:
     reason: str
     parts: int = 1
     raw_answer: str | None = None
+    shown: Shown | None = None
+    """What was retrieved for the model that had the last word; None where it is shown nothing of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,3 +284,5 @@ class Annotated:
     """What the small model said, where a later model had the last word; None where it said nothing."""
     audit: bool | None = None
     """Whether oracle and small model agreed on a trusted answer that was checked; None where none was."""
+    judged: Judged | None = None
+    """How a judge settled it; None where none was asked."""

@@ -30,6 +30,8 @@ _MEANINGS = {
     Status.OVER_BUDGET: "the small model's answer stands, because the money was spent",
     Status.LLM_UNAVAILABLE: "the small model's answer stands, because the next model could not be asked",
     Status.LLM_UNUSABLE: "the small model's answer stands, because the LLM gave no label of the list",
+    Status.JUDGED: "the models disputed or the large one was unsure: the judge's verdict stands",
+    Status.NEEDS_HUMAN: "the judge could not settle it: the large model's answer stands until a person looks",
 }
 
 

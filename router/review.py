@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 REVIEW_ROWS = 500
 """The most rows that are offered."""
 
+_KINDS = ("needs_human", "disputed", "unsure")
+
 
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
@@ -45,59 +47,63 @@ class ReviewRows:
         """Begin with no rows."""
         # The first of a heap is the next to go: the one with the highest rank, and of equals the last one in
         # the input, so that what stays does not depend on how the input was split.
-        self._heaps: dict[bool, list[tuple[tuple[float, int, int], ReviewRow]]] = {True: [], False: []}
+        self._heaps: dict[str, list[tuple[tuple[float, int, int], ReviewRow]]] = {kind: [] for kind in _KINDS}
 
     def offer(self, row: Annotated) -> None:
         """Take the record in, if it is worth a look and among the first of its kind so far."""
         kind = _kind(row)
         if kind is None:
             return
-        disputed, rank = kind
+        name, rank = kind
         position = row.record.position
         order = (-rank, -position.file, -position.offset)
-        heap = self._heaps[disputed]
+        heap = self._heaps[name]
         if len(heap) == REVIEW_ROWS and order <= heap[0][0]:
             return
-        item = (order, _review_row(row, disputed=disputed, rank=rank))
+        item = (order, _review_row(row, disputed=name == "disputed", rank=rank))
         if len(heap) < REVIEW_ROWS:
             heapq.heappush(heap, item)
         else:
             heapq.heappushpop(heap, item)
 
     def rows(self) -> tuple[ReviewRow, ...]:
-        """The rows of both kinds, in no order that means anything."""
+        """The rows of all kinds, in no order that means anything."""
         return tuple(row for heap in self._heaps.values() for _, row in heap)
 
 
 def order_review(rows: Iterable[ReviewRow]) -> list[ReviewRow]:
     """The rows to offer, in the order in which to look at them.
 
-    The least certain row, the first disputed one, the second least certain one, and so on; where one kind is
-    used up, the rest of the other. Disputed rows are ordered by the small model's confidence, the highest
-    first, because a model that is sure and wrong teaches most. Each kind gets half of `REVIEW_ROWS`, and what
-    the other leaves.
+    First those that a judge could not settle, as they are in the input. Then the least certain row, the first
+    disputed one, the second least certain one, and so on; where one kind is used up, the rest of the other.
+    Disputed rows are ordered by the small model's confidence, the highest first, because a model that is sure
+    and wrong teaches most. Each kind gets half of `REVIEW_ROWS`, and what the other leaves.
     """
     ordered = sorted(rows, key=lambda row: (row.rank, row.position))
+    first = [row for row in ordered if row.status is Status.NEEDS_HUMAN]
     disputed = [row for row in ordered if row.disputed]
-    unsure = [row for row in ordered if not row.disputed]
+    unsure = [row for row in ordered if not row.disputed and row.status is not Status.NEEDS_HUMAN]
     half = REVIEW_ROWS // 2
     pairs = itertools.zip_longest(
         unsure[: max(half, REVIEW_ROWS - len(disputed))], disputed[: max(half, REVIEW_ROWS - len(unsure))]
     )
-    return [row for pair in pairs for row in pair if row is not None]
+    others = [row for pair in pairs for row in pair if row is not None]
+    return [*first, *others][:REVIEW_ROWS]
 
 
-def _kind(row: Annotated) -> tuple[bool, float] | None:
-    """Whether the record is disputed, and its rank; None where it is not worth a look.
+def _kind(row: Annotated) -> tuple[str, float] | None:
+    """Which of `_KINDS` the record is of, and its rank; None where it is not worth a look.
 
     A copy is not, because its original is there, nor an answer without a confidence that nobody disputes.
     """
     said, small = row.annotation, row.overruled
     if said.status is Status.DUPLICATE:
         return None
+    if said.status is Status.NEEDS_HUMAN:
+        return "needs_human", 0.0
     if small is not None and set(small.labels) != set(said.labels):
-        return True, math.inf if small.confidence is None else -small.confidence
-    return None if said.confidence is None else (False, said.confidence)
+        return "disputed", math.inf if small.confidence is None else -small.confidence
+    return None if said.confidence is None else ("unsure", said.confidence)
 
 
 def _review_row(row: Annotated, *, disputed: bool, rank: float) -> ReviewRow:

@@ -10,6 +10,8 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
+from router.records import Status
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -35,7 +37,7 @@ def review_task(row: ReviewRow, *, several: bool, shown: str = _TEXT) -> dict[st
     """
     facts = {
         "task": row.task,
-        "why": "disputed" if row.disputed else "unsure",
+        "why": _why(row),
         "status": row.status.value,
         "labels": list(row.said.labels),
         "model": row.said.model,
@@ -71,6 +73,12 @@ def _suggestions(row: ReviewRow, *, several: bool) -> dict[str, Any]:
     # With a list of labels it wants a score for each, and a confidence is one for all.
     value, score = (list(said.labels), None) if several else (said.labels[0], said.confidence)
     return {row.task: {"value": value, "score": score, "agent": agent}}
+
+
+def _why(row: ReviewRow) -> str:
+    if row.status is Status.NEEDS_HUMAN:
+        return Status.NEEDS_HUMAN.value
+    return "disputed" if row.disputed else "unsure"
 
 
 def name_of_text(tasks: Collection[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router.judged_row import judged_row
 from router.records import Usage
 
 if TYPE_CHECKING:
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
 
-def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
-    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones."""
+def annotation_row(
+    row: Annotated, *, multi_label: bool, retrieval: bool = False, judge: bool = False
+) -> dict[str, Any]:
+    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones.
+
+    Jobs with `retrieval` have the ids of what was shown too, null where the model is shown nothing of that;
+    those with a `judge` say how the record was judged.
+    """
     said = row.annotation
+    shown: dict[str, Any] = {}
+    if retrieval:
+        ids = said.shown
+        shown["examples"] = None if ids is None else list(ids.examples)
+        shown["passages"] = None if ids is None else list(ids.passages)
     labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
     return {
         "task": said.task,
@@ -29,6 +41,8 @@ def annotation_row(row: Annotated, *, multi_label: bool) -> dict[str, Any]:
         "reason": said.reason,
         "parts": said.parts,
         "raw_answer": said.raw_answer,
+        **shown,
+        **({"judge": judged_row(row.judged)} if judge else {}),
     }
 
 

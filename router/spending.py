@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from router.llm_prompt import answer_schema, messages
 from router.prices import cost
+from router.retrieval import NOTHING_FOUND
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from router.job import Task
     from router.prices import TokenPrice
+    from router.retrieval import Found
 
 _FRAME_TOKENS = 512
 """For what a provider adds around the messages, and for the reminder that follows an unusable answer."""
@@ -69,12 +71,14 @@ class Spending:
         """Nothing is open here."""
 
 
-def worst_cost(task: Task, text: str, price: TokenPrice, max_output_tokens: int) -> Decimal:
-    """The most that asking about a text can cost, both questions counted.
+def worst_cost(
+    task: Task, text: str, price: TokenPrice, max_output_tokens: int, found: Found = NOTHING_FOUND
+) -> Decimal:
+    """The most that asking about a text can cost, with what was found for it, both questions counted.
 
     No tokenizer makes more tokens than there are bytes, so the bytes of the messages bound the prompt. Calls
     that a provider bills though their transfer broke are not in it: nobody can know them.
     """
-    sent = len(json.dumps(messages(task, text), ensure_ascii=False).encode("utf-8", "replace"))
+    sent = len(json.dumps(messages(task, text, found), ensure_ascii=False).encode("utf-8", "replace"))
     tokens = sent + len(json.dumps(answer_schema(task))) + _FRAME_TOKENS + max_output_tokens
     return cost(price, tokens, 0, max_output_tokens) * _CALLS_A_RECORD

@@ -8,7 +8,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from router.evaluation import share
-from router.records import MONEY_QUANTUM, DeadLetter, Reason, Status, Usage, write_money
+from router.judge import count_judged, judge_summary
+from router.records import (
+    JUDGE_STATUSES,
+    MONEY_QUANTUM,
+    DeadLetter,
+    Reason,
+    Status,
+    Usage,
+    write_money,
+)
 from router.timeline import Timeline, timeline_of, timeline_summary
 
 if TYPE_CHECKING:
@@ -42,6 +51,8 @@ class Tally:
     """What was spent on records that became dead letters."""
     timeline: Timeline = field(default_factory=Timeline)
     """When the models' answers came."""
+    judge: Counter[str] = field(default_factory=Counter)
+    """What came of disputes (`router.judge.count_judged`)."""
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
@@ -61,6 +72,7 @@ class Tally:
             self.agreed + other.agreed,
             self.lost_usd + other.lost_usd,
             self.timeline + other.timeline,
+            self.judge + other.judge,
         )
 
 
@@ -71,6 +83,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     by_model: dict[str, Usage] = {}
     audits: list[bool] = []
     timed: list[tuple[str, Usage]] = []
+    judged = Counter[str]()
     for row in rows:
         count += 1
         usage += row.usage
@@ -82,6 +95,8 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
             by_model[model] = by_model.get(model, Usage()) + used
         timed += row.calls.items()
         audits += [] if row.audit is None else [row.audit]
+        if row.judged is not None:
+            judged += count_judged(row.judged)
     return Tally(
         annotated=count,
         usage=usage,
@@ -93,6 +108,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         audited=len(audits),
         agreed=sum(audits),
         timeline=timeline_of(timed),
+        judge=judged,
     )
 
 
@@ -151,10 +167,21 @@ def gate_summary(gate: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
     """What became of the gate: a promise is kept only if all that should have been asked was answered."""
     missing = sum(tally.status[status.value] for status in _NOT_ASKED)
     missing += sum(tally.reasons[reason.value] for reason in _GIVEN_UP)
-    if not gate["certified"] or not missing:
+    changed = tally.judge["changed"]
+    if not gate["certified"] or not (missing or changed):
         return dict(gate)
-    note = f"{missing:,} records that the gate did not trust have no answer from the oracle"
-    return {**gate, "certified": False, "note": "; ".join(filter(None, (gate.get("note", ""), note)))}
+    notes = [gate.get("note", "")]
+    if missing:
+        notes.append(f"{missing:,} records that the gate did not trust have no answer from the oracle")
+    if changed:
+        notes.append(f"the promise is about the answers before the judge, which changed {changed:,} of them")
+    return {**gate, "certified": False, "note": "; ".join(filter(None, notes))}
+
+
+def _statuses(tally: Tally) -> dict[str, int]:
+    """Records by status, those that only a judge gives where there are any."""
+    shown = (one for one in Status if one not in JUDGE_STATUSES or tally.status[one.value])
+    return {status.value: tally.status[status.value] for status in shown}
 
 
 def _used(usage: Usage, records: int) -> dict[str, Any]:
@@ -199,7 +226,7 @@ def summarise(
             "duplicates": tally.status[Status.DUPLICATE.value],
         },
         "answered_by": dict(sorted(tally.answered_by.items())),
-        "status": {status.value: tally.status[status.value] for status in Status},
+        "status": _statuses(tally),
         "dead_letters": {reason: tally.reasons[reason] for reason in _REASONS if tally.reasons[reason]},
         "cost_usd": {
             "total": write_money(total),
@@ -218,6 +245,7 @@ def summarise(
         "by_model": {name: _used(used, tally.calls[name]) for name, used in tally.usage_by_model.items()},
         "gate": gate_summary(gate, tally),
         **({"audit": _audit(tally)} if tally.audited else {}),
+        **({"judge": judge_summary(tally.judge, tally.usage_by_model)} if tally.judge else {}),
         **({} if over_time is None else {"over_time": over_time}),
         "seconds": round(seconds, 3),
         "records_per_second": round(tally.annotated / seconds, 3) if seconds > 0 else 0.0,

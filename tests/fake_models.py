@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from router.job import Task
+    from router.retrieval import Found
     from transforms.journal import JournalOf
     from transforms.slm_handler import LocalModel
 
@@ -58,6 +59,10 @@ class FakeScorer:
         }
         usage = Usage(INPUT_TOKENS, CACHED_TOKENS, 0, SECONDS)
         return LabelScores(_probabilities(wanted, steered), FEATURES), usage
+
+    def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
+        """What `score` gives; everything that was found has room."""
+        return *self.score(task, text), found
 
     def score_many(self, task: str, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
         """What `score` gives for each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -11,16 +11,19 @@ from router import batch_notes
 from router.batch_notes import custom_id
 from router.identity import text_key
 from router.journal import call_name, is_final
+from router.llm_prompt import fit_found
 from router.spending import Spending, worst_cost
 from transforms.batch_journal import BatchJournal
 from transforms.batch_results import Question
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
+from transforms.retriever import Retriever
 
 if TYPE_CHECKING:
     from router.job import OpenAIModel, Task
     from router.prices import TokenPrice
     from router.records import Answer, Work
+    from router.retrieval import Retrieval
     from transforms.llm_handler import BudgetShare
 
 _IN_A_BATCH = b"batch"
@@ -39,6 +42,8 @@ class LlmBatches:
     tasks: Mapping[str, Task]
     journal: JournalOf
     budget: BudgetShare | None = None
+    retrieval: Mapping[str, Retrieval] = field(default_factory=dict)
+    """What is found for each record and shown with it, by task."""
 
 
 class Books:
@@ -51,6 +56,7 @@ class Books:
         self._tasks = {print_: asked.tasks[task] for task, print_ in self._prints.items()}
         self.journal = Journal(asked.journal)
         self.notes = BatchJournal(asked.journal.place.url, asked.model)
+        self._retriever = Retriever(asked.retrieval)
         budget = asked.budget
         self._spending: Spending | BudgetLedger = Spending(None if budget is None else budget.limit)
         if budget is not None and budget.ledger is not None:
@@ -67,7 +73,11 @@ class Books:
         record = work.record
         key = text_key(record.text, record.task)
         name = custom_id(self._prints[record.task], key)
-        return Question(name, self._asked.tasks[record.task], key, record.text, record.id)
+        task, context = self._asked.tasks[record.task], self._asked.model.context
+        question = Question(name, task, key, record.text, record.id)
+        if self._retriever.retrieves(task.name):
+            question.find = lambda: fit_found(task, record.text, self._retriever.find(record), context)
+        return question
 
     def orphan(self, name: str) -> Question | None:
         """A question that no record asks any more; None where its answer would not count either."""
@@ -86,7 +96,11 @@ class Books:
     def worst(self, question: Question) -> Decimal:
         """The most that the question may cost."""
         return worst_cost(
-            question.task, question.text, self._asked.price, self._asked.model.max_output_tokens
+            question.task,
+            question.text,
+            self._asked.price,
+            self._asked.model.max_output_tokens,
+            question.found,
         )
 
     def hold(self, question: Question, *, sent: bool = False) -> bool:

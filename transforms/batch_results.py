@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from router.batch_notes import FirstAnswer
 from router.llm_prompt import messages, reminder
 from router.records import Answer, Failure, Usage
+from router.retrieval import NOTHING_FOUND
 from transforms import llm_wire
 from transforms.llm_network import ErrorStatus
 from transforms.llm_trouble import trouble_of
 
 if TYPE_CHECKING:
     from router.job import OpenAIModel, Task
+    from router.records import Shown
+    from router.retrieval import Found
     from transforms.batch_wire import ResultLine
     from transforms.llm_reading import Reader
 
@@ -39,11 +42,26 @@ class Question:
     """An earlier answer that could not be used; then this is the second and last time that it is asked."""
     first_of: str = ""
     """The batch of that answer."""
+    find: Callable[[], Found] | None = None
+    """Gives what is shown with the text; None where nothing is retrieved, or is not known any more."""
+    _found: Found | None = None
+
+    @property
+    def found(self) -> Found:
+        """What is shown with the text; it is looked for when it is needed first."""
+        if self._found is None:
+            self._found = NOTHING_FOUND if self.find is None else self.find()
+        return self._found
+
+    @property
+    def shown(self) -> Shown | None:
+        """The ids of what is shown; None where nothing is retrieved."""
+        return None if self.find is None else self.found.shown
 
     @property
     def chat(self) -> list[dict[str, str]]:
         """The messages to send."""
-        chat = messages(self.task, self.text)
+        chat = messages(self.task, self.text, self.found)
         return chat if self.first is None else [*chat, *reminder(self.first.raw)]
 
     @property
@@ -116,12 +134,14 @@ class Judge:
         notes = [_told(first), reading.note]
         if reading.labels is not None:
             detail = "; ".join(note for note in notes if note)
-            return Outcome(answer=Answer(self.name, usage, labels=reading.labels, detail=detail))
+            answer = Answer(self.name, usage, labels=reading.labels, detail=detail, shown=question.shown)
+            return Outcome(answer=answer)
         if first is None:
             detail = "; ".join(note for note in (reading.detail, reading.note) if note)
             return Outcome(first=FirstAnswer(reading.usage, detail, reading.raw))
         answer = self.failed(question, Failure.UNUSABLE, reading.detail)
-        return Outcome(answer=replace(answer, usage=usage, raw=reading.raw or first.raw))
+        final = replace(answer, usage=usage, raw=reading.raw or first.raw, shown=question.shown)
+        return Outcome(answer=final)
 
 
 def _told(first: FirstAnswer | None) -> str:

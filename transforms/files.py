@@ -78,6 +78,12 @@ def open_binary(url: str, *, cached: bool = True) -> IO[bytes]:
     return cast("IO[bytes]", filesystem.open(root, "rb", **options))
 
 
+def read_file(url: str) -> bytes:
+    """All bytes of a file. Raises `OSError` where it cannot be read, `InputError` for a strange URL."""
+    filesystem, path = _filesystem(url)
+    return bytes(filesystem.cat_file(path))
+
+
 def is_local(url: str) -> bool:
     """Whether the URL is a path on this machine."""
     return "://" not in url or url.startswith(("file://", "local://"))

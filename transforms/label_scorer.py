@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.prompts import shown_before
 from router.records import LabelScores, Usage, as_kept
+from router.retrieval import NOTHING_FOUND
 from router.text_parts import split_sentences
 from router.trie import (
     ROOT,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from router.job import Task
     from router.prompts import LabelPrompt, Segment
+    from router.retrieval import Found
     from router.trie import Trie
     from transforms.llama_adapter import EngineError, LlamaModel
 
@@ -56,6 +59,8 @@ class ScorerConfig:
     alike are then equal, and a head on the features, which need no further tokens, tells them apart."""
     pack: int = 1
     """The most records that `score_many` evaluates together."""
+    retrieved_tokens: int = 0
+    """Tokens of what is retrieved for a record, to have room for in a context whose size is chosen here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class LabelScorer:
         """
         self._model = model
         self._task = task
+        self._prompt = prompt
         self._lead = prompt.lead
         self._beginning = _with_begin(model.begin_tokens, _tokens(model, prompt.beginning))
         self._end = _tokens(model, prompt.end)
@@ -97,7 +103,7 @@ class LabelScorer:
         self._wanted = np.union1d(self._feature_tokens, np.array(sorted(ends), np.int64))
         evaluated = len(self._trie.nodes) if config.label_tree else 0
         self._fixed = len(self._beginning) + len(self._end) + evaluated
-        size = self._context_size(config.context)
+        size = self._context_size(config.context, config.retrieved_tokens)
         self._room = size - self._fixed
         sequences = min(self._trie.branches + 1, MAX_SEQUENCES)
         self._groups = tree_groups(self._trie, sequences - 1) if config.label_tree else ()
@@ -119,7 +125,7 @@ class LabelScorer:
         """Number of prompt tokens that the cache holds."""
         return len(self._beginning)
 
-    def _context_size(self, wanted: int | None) -> int:
+    def _context_size(self, wanted: int | None, retrieved: int) -> int:
         limit = wanted or self._model.trained_context
         if self._fixed + _LEAST_RECORD_TOKENS > limit:
             raise PromptTooLongError(
@@ -128,16 +134,31 @@ class LabelScorer:
                 "or a larger `context`"
             )
         # llama.cpp pads contexts to a multiple of 256.
-        return wanted or min(limit, -(-(self._fixed + _RECORD_TOKENS) // 256) * 256)
+        return wanted or min(limit, -(-(self._fixed + _RECORD_TOKENS + retrieved) // 256) * 256)
 
-    def score(self, text: str) -> tuple[LabelScores, Usage]:
+    def fit(self, text: str, found: Found) -> Found:
+        """What of it has room beside a text, the farthest left out first.
+
+        It may always take half of the context's room: a text that is longer than the rest is cut into parts,
+        and each part comes after all of it. Raises `EngineError` where the text is not Unicode.
+        """
+        if not found:
+            return found
+        most = max(self._room - len(self._text_tokens(text)), self._room // 2)
+        while found and len(self._before(found)) > most:
+            found = found.without_farthest()
+        return found
+
+    def score(self, text: str, found: Found = NOTHING_FOUND) -> tuple[LabelScores, Usage]:
         """Probabilities of the task's labels for a text, and the tokens and seconds they took (usd is 0).
 
         A text over the context's room is cut at sentence ends, and the parts' probabilities are averaged by
-        their tokens. Raises `EngineError` where llama.cpp fails or the text is not Unicode.
+        their tokens. What was `found` must `fit`, and the prompt be one for retrieval. Raises `EngineError`
+        where llama.cpp fails or the text is not Unicode.
         """
         started = time.perf_counter()
-        scored = [self._score_part(part) for part in self._parts(text)]
+        before = self._before(found)
+        scored = [self._score_part([*before, *part]) for part in self._parts(text, len(before))]
         return self._result(scored, time.perf_counter() - started)
 
     def score_many(self, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
@@ -172,9 +193,14 @@ class LabelScorer:
         )
         return LabelScores(probabilities, as_kept(features), len(scored)), usage
 
-    def _parts(self, text: str) -> list[list[int]]:
-        tokens = self._text_tokens(text)
-        return [tokens] if len(tokens) <= self._room else split_sentences(text, self._room, self._text_tokens)
+    def _parts(self, text: str, before: int = 0) -> list[list[int]]:
+        tokens, room = self._text_tokens(text), self._room - before
+        return [tokens] if len(tokens) <= room else split_sentences(text, room, self._text_tokens)
+
+    def _before(self, found: Found) -> list[int]:
+        if not found:
+            return []
+        return self._model.tokenize(shown_before(self._task, self._prompt, found), special=False)
 
     def _text_tokens(self, text: str) -> list[int]:
         return self._model.tokenize(self._lead + text, special=False)

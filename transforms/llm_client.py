@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from router.breaker import Breaker, Outage, Ticket
 from router.llm_prompt import messages, reminder
 from router.records import Failure, Usage
+from router.retrieval import NOTHING_FOUND
 from transforms import llm_wire
 from transforms.call_pool import CallPool
 from transforms.llm_access import LlmStop, api_key, preflight
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from router.job import OpenAIModel, Task
     from router.prices import TokenPrice
+    from router.retrieval import Found
+
+    _Parameters = Callable[[llm_wire.Dialect], dict[str, Any]]
 
 __all__ = ["MAX_RAW_CHARACTERS", "LlmClient", "LlmReply", "LlmStop", "preflight"]
 
@@ -49,6 +53,21 @@ class LlmReply:
     """Sum over all billed calls of this record, those with unusable answers included."""
     requests: int = 0
     retries: int = 0
+    confidence: float | None = None
+    """How sure the model was; None where it was not asked or does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What came of a request that is not about labels."""
+
+    body: bytes | None
+    """The response; None where there is none."""
+    failure: Failure | None
+    detail: str
+    seconds: float
+    requests: int
+    retries: int
 
 
 @dataclass(slots=True)
@@ -70,6 +89,7 @@ class _Outcome:
     detail: str = ""
     raw: str | None = None
     answered: bool = True
+    confidence: float | None = None
 
 
 class LlmClient:
@@ -80,13 +100,14 @@ class LlmClient:
         model: OpenAIModel,
         price: TokenPrice,
         *,
+        confidence: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Open the client; nothing is sent yet.
+        """Open the client; nothing is sent yet. With `confidence`, answers say how sure the model was.
 
         Raises:
             LlmStop: The key is missing or the URL is not one.
@@ -94,9 +115,10 @@ class LlmClient:
         """
         preflight(model, environ)
         self._model = model
+        self._confidence = confidence
         self._sleep, self._clock, self._wall_clock, self._jitter = sleep, clock, wall_clock, jitter
         self._key = api_key(model, environ)
-        self._reader = Reader(price, model.max_output_tokens, self._clean)
+        self._reader = Reader(price, model.max_output_tokens, self.clean)
         self._lock = threading.Lock()
         self._breaker = Breaker(model.max_failures, PAUSE_SECONDS, clock)
         # OpenAI's own endpoint takes the new name for every model, the old one only for some.
@@ -119,8 +141,8 @@ class LlmClient:
         """
         return self.calls.each(lambda question: self.label(*question), questions)
 
-    def label(self, task: Task, text: str) -> LlmReply:
-        """Label one text: ask, and ask once more where the answer cannot be used.
+    def label(self, task: Task, text: str, found: Found = NOTHING_FOUND) -> LlmReply:
+        """Label one text, with what was found for it: ask, and once more where the answer cannot be used.
 
         Raises:
             LlmStop: The endpoint refuses the key, knows neither model nor URL, or is dead and ends the job.
@@ -128,7 +150,7 @@ class LlmClient:
         """
         started = self._clock()
         tally = _Tally()
-        chat = messages(task, text)
+        chat = messages(task, text, found)
         outcome = self._ask(task, chat, tally)
         if outcome.failure is Failure.UNUSABLE and outcome.answered:
             tally.notes.append(f"the first answer could not be used: {outcome.detail}")
@@ -143,10 +165,42 @@ class LlmClient:
             usage=replace(tally.usage, seconds=self._clock() - started),
             requests=tally.requests,
             retries=tally.retries,
+            confidence=outcome.confidence,
         )
 
+    def complete(self, chat: Sequence[Mapping[str, Any]], parameters: _Parameters) -> Completed:
+        """Have a chat continued, whatever it is about; what the answer says and cost is the caller's to read.
+
+        Args:
+            chat: The messages.
+            parameters: The request's other parameters, in the words of the endpoint's dialect.
+
+        Raises:
+            LlmStop: As in `label`.
+
+        """
+        started, tally = self._clock(), _Tally()
+        body = self._deliver(chat, parameters, tally)
+        trouble = body if isinstance(body, Trouble) else None
+        notes = (*((trouble.detail,) if trouble else ()), *tally.notes)
+        return Completed(
+            None if isinstance(body, Trouble) else body,
+            trouble.failure if trouble else None,
+            "; ".join(dict.fromkeys(notes)),
+            self._clock() - started,
+            tally.requests,
+            tally.retries,
+        )
+
+    def clean(self, text: str) -> str:
+        """Foreign text without the key, should it hold that."""
+        return without_key(text, self._key)
+
     def _ask(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> _Outcome:
-        body = self._deliver(task, chat, tally)
+        bound, confidence = self._model.max_output_tokens, self._confidence
+        body = self._deliver(
+            chat, lambda dialect: dialect.parameters(task, bound, confidence=confidence), tally
+        )
         if isinstance(body, Trouble):
             return _Outcome(failure=body.failure, detail=body.detail, answered=False)
         reading = self._reader.read(task, chat, body)
@@ -154,16 +208,18 @@ class LlmClient:
         if reading.note:
             tally.notes.append(reading.note)
         if reading.labels is not None:
-            return _Outcome(labels=reading.labels)
+            return _Outcome(labels=reading.labels, confidence=reading.confidence)
         return _Outcome(failure=Failure.UNUSABLE, detail=reading.detail, raw=reading.raw)
 
-    def _deliver(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> bytes | Trouble:
+    def _deliver(
+        self, chat: Sequence[Mapping[str, Any]], parameters: _Parameters, tally: _Tally
+    ) -> bytes | Trouble:
         """Send a question unless the endpoint counts as dead, and let the breaker know what came of it."""
         ticket = self._breaker.admit()
         if isinstance(ticket, Outage):
             return self._dead(ticket)
         try:
-            answer = self._send(task, chat, tally, ticket)
+            answer = self._send(chat, parameters, tally, ticket)
         except BaseException:  # nobody could probe any more if the ticket were lost
             self._breaker.abandon(ticket)
             raise
@@ -183,11 +239,13 @@ class LlmClient:
             raise LlmStop(f"{said}. The job stops, as when_dead says; run the same command again to continue")
         return Trouble(f"not asked: {said}", Failure.UNAVAILABLE)
 
-    def _send(self, task: Task, chat: list[dict[str, str]], tally: _Tally, ticket: Ticket) -> bytes | Trouble:
+    def _send(
+        self, chat: Sequence[Mapping[str, Any]], wanted: _Parameters, tally: _Tally, ticket: Ticket
+    ) -> bytes | Trouble:
         """Send a question until it is answered or given up; negotiate the parameters on the way."""
         while True:
             dialect = self._dialect
-            parameters = dialect.parameters(task, self._model.max_output_tokens)
+            parameters = wanted(dialect)
             tally.requests += 1
             answer = self._network.send({"model": self._model.model, "messages": chat, **parameters})
             if isinstance(answer, ErrorStatus) and self._renegotiate(dialect, parameters, answer):
@@ -196,7 +254,7 @@ class LlmClient:
                 return answer
             if isinstance(answer, BrokenTransfer) and answer.maybe_billed:
                 tally.notes.append("a request without a complete answer may have been billed")
-            trouble = trouble_of(answer, self._model, self._wall_clock(), self._clean)
+            trouble = trouble_of(answer, self._model, self._wall_clock(), self.clean)
             if trouble.failure is None:
                 raise LlmStop(trouble.detail)
             if trouble.alive:
@@ -228,6 +286,3 @@ class LlmClient:
             if self._dialect == dialect:
                 self._dialect = poorer
         return True
-
-    def _clean(self, text: str) -> str:
-        return without_key(text, self._key)

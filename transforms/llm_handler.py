@@ -12,18 +12,22 @@ from apache_beam.ml.inference.base import RemoteModelHandler
 
 from router.identity import text_key
 from router.journal import call_name
+from router.llm_prompt import fit_found
 from router.records import Answer, Failure, Usage, Work
 from router.spending import Spending, worst_cost
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
 from transforms.llm_client import LlmClient, LlmReply
 from transforms.one_at_a_time import OneAtATime
+from transforms.retriever import Retriever
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from router.job import OpenAIModel, Task
     from router.prices import TokenPrice
+    from router.records import Shown
+    from router.retrieval import Retrieval
 
 _MICRO = Decimal(1_000_000)
 
@@ -46,6 +50,7 @@ class LlmSession:
     journal: Journal | None
     asking: OneAtATime = dataclasses.field(default_factory=OneAtATime)
     """The questions under way, by task and text."""
+    retriever: Retriever = dataclasses.field(default_factory=lambda: Retriever({}))
 
 
 class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
@@ -59,6 +64,9 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         tasks: Mapping[str, Task],
         budget: BudgetShare | None = None,
         journal: JournalOf | None = None,
+        retrieval: Mapping[str, Retrieval] | None = None,
+        *,
+        confidence: bool = False,
     ) -> None:
         """Take plain data only; the client is made in the worker, where the key is.
 
@@ -69,6 +77,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             tasks: The tasks by name; each record's must be among them.
             budget: What the worker process may spend; None for no limit.
             journal: Where answers are kept and found again; None to keep none.
+            retrieval: What is found for each record and shown with it, by task.
+            confidence: Whether to ask how sure the model is, where its endpoint can tell.
 
         """
         # The base class would repeat whole batches, paid answers included; the client retries single calls.
@@ -79,14 +89,17 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         self._tasks = dict(tasks)
         self._budget = budget
         self._journal = journal
+        self._retrieval = dict(retrieval or {})
+        self._confidence = confidence
 
     def create_client(self) -> LlmSession:
         """Open the client. Raises `LlmStop` where the worker's environment lacks the key."""
-        client = LlmClient(self._model, self._price)
+        client = LlmClient(self._model, self._price, confidence=self._confidence)
         spending: Spending | BudgetLedger = Spending(self._budget.limit if self._budget else None)
         if self._budget is not None and self._budget.ledger is not None:
             spending = BudgetLedger(self._budget.ledger)
-        return LlmSession(client, spending, None if self._journal is None else Journal(self._journal))
+        journal = None if self._journal is None else Journal(self._journal)
+        return LlmSession(client, spending, journal, retriever=Retriever(self._retrieval))
 
     def request(
         self, batch: Sequence[Work], model: LlmSession, inference_args: Mapping[str, Any] | None = None
@@ -126,16 +139,19 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         known = None if session.journal is None else session.journal.find(task, key)
         if known is not None:
             return known, None
-        worst = worst_cost(self._tasks[task], work.record.text, self._price, self._model.max_output_tokens)
+        asked, text, bound = self._tasks[task], work.record.text, self._model.max_output_tokens
+        found = fit_found(asked, text, session.retriever.find(work.record), self._model.context)
+        worst = worst_cost(asked, text, self._price, bound, found)
         call = self._call(task, key)
         if not session.spending.reserve(call, worst):
             return self._kept(session, task, key, self._over_budget(worst)), None
         spent = Decimal(0)
         try:
-            reply = session.client.label(self._tasks[task], work.record.text)
+            reply = session.client.label(asked, text, found)
             spent = reply.usage.usd
+            shown = found.shown if session.retriever.retrieves(task) else None
             # Kept before anything else can fail, and settled after: a crash between the two costs nothing.
-            return self._kept(session, task, key, self._told(reply)), reply
+            return self._kept(session, task, key, self._told(reply, shown)), reply
         finally:
             session.spending.settle(call, spent)
 
@@ -169,7 +185,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         """Bytes of text in a batch; the default would pickle all of it to find out."""
         return sum(len(work.record.text.encode("utf-8", "replace")) for work in batch)
 
-    def _told(self, reply: LlmReply) -> Answer:
+    def _told(self, reply: LlmReply, shown: Shown | None) -> Answer:
         return Answer(
             model=self._model_name,
             usage=reply.usage.there(time.time()),
@@ -177,6 +193,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             failure=reply.failure,
             detail=reply.detail,
             raw=reply.raw,
+            shown=shown,
+            confidence=reply.confidence,
         )
 
     def _count(self, reply: LlmReply) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from router.llm_prompt import parse_answer
 from router.prices import TokenPrice, cost
 from router.records import Usage
+from router.token_confidence import label_confidence
 from transforms import llm_wire
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Reading:
     """The text that cannot be used, at most `MAX_RAW_CHARACTERS`; None beside labels."""
     note: str = ""
     """What else is to be known of it."""
+    confidence: float | None = None
+    """How sure the model was of its labels; None where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Reader:
         content = completion.content
         labels = None if completion.problem or content is None else parse_answer(task, content)
         if labels is not None:
-            return Reading(labels, usage, note=note)
+            sure = label_confidence(completion.logprobs, content or "")
+            return Reading(labels, usage, note=note, confidence=sure)
         detail = completion.problem or "the answer is not the required JSON with labels from the list"
         raw = None if content is None else self.clean(content)[:MAX_RAW_CHARACTERS]
         return Reading(None, usage, detail, raw, note)

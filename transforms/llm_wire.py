@@ -23,7 +23,15 @@ BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
 _REFUSALS = (400, 422)
 _SERVER_ERROR = 500
-_NEGOTIABLE = ("response_format", "max_tokens", "max_completion_tokens", "temperature", "reasoning_effort")
+_NEGOTIABLE = (
+    "response_format",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "reasoning_effort",
+    "logprobs",
+    "tool_choice",
+)
 _TOO_LONG = re.compile(
     r"context.?(length|window|size)|too (large|long|many)|limit was reached", re.IGNORECASE
 )
@@ -39,20 +47,32 @@ class Dialect:
     token_bounds: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
     temperatures: tuple[float, ...] = (0.0,)
     efforts: tuple[str, ...] = ()
+    logprobs: bool = True
+    """Whether it can say how probable its tokens were."""
+    tool_choices: tuple[str, ...] = ("required", "auto")
+    """How it is told to call a tool; where it takes neither it is left to it."""
 
-    def parameters(self, task: Task, max_output_tokens: int) -> dict[str, Any]:
-        """Return the request's parameters, messages and model apart."""
+    def parameters(self, task: Task, max_output_tokens: int, *, confidence: bool = False) -> dict[str, Any]:
+        """Return the request's parameters but messages and model; with `confidence`, ask for it too."""
+        parameters = self.bounded(max_output_tokens, "annotation", answer_schema(task))
+        if confidence and self.logprobs:
+            parameters["logprobs"] = True
+        return parameters
+
+    def bounded(
+        self, max_output_tokens: int, name: str = "", schema: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the parameters of any request: how long the answer may be, and what JSON it is to be."""
         parameters: dict[str, Any] = {self.token_bounds[0]: max_output_tokens}
         if self.temperatures:
             parameters["temperature"] = self.temperatures[0]
         if self.efforts:
             parameters["reasoning_effort"] = self.efforts[0]
-        if self.answer_formats:
-            schema = answer_schema(task)
+        if self.answer_formats and schema is not None:
             parameters["response_format"] = {
                 "json_schema": {
                     "type": "json_schema",
-                    "json_schema": {"name": "annotation", "strict": True, "schema": schema},
+                    "json_schema": {"name": name, "strict": True, "schema": schema},
                 },
                 "json_object": {"type": "json_object", "schema": schema},
             }[self.answer_formats[0]]
@@ -72,6 +92,13 @@ class Dialect:
             return replace(self, temperatures=(), efforts=("minimal", "low"))
         if parameter == "reasoning_effort" and self.efforts:
             return replace(self, efforts=self.efforts[1:])
+        return self._without_extra(parameter)
+
+    def _without_extra(self, parameter: str) -> Dialect | None:
+        if parameter == "logprobs" and self.logprobs:
+            return replace(self, logprobs=False)
+        if parameter == "tool_choice" and self.tool_choices:
+            return replace(self, tool_choices=self.tool_choices[1:])
         return None
 
 
@@ -95,6 +122,8 @@ class Completion:
     """Why the content is not a finished answer; empty where it is."""
     tokens: Tokens | None
     """None where the response does not report its usage."""
+    logprobs: tuple[tuple[str, float], ...] = ()
+    """The tokens of the content with the logarithms of their probabilities; empty where it tells none."""
 
 
 def read_completion(body: bytes) -> Completion:
@@ -113,7 +142,19 @@ def read_completion(body: bytes) -> Completion:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         return Completion(text, "the response has no choice with a message", tokens)
     content, problem = _read_message(message, choice.get("finish_reason"), tokens)
-    return Completion(text if content is None else content, problem, tokens)
+    return Completion(text if content is None else content, problem, tokens, _read_logprobs(choice))
+
+
+def _read_logprobs(choice: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    told = choice.get("logprobs")
+    tokens = told.get("content") if isinstance(told, dict) else None
+    pairs = []
+    for one in tokens if isinstance(tokens, list) else ():
+        token, logprob = (one.get("token"), one.get("logprob")) if isinstance(one, dict) else (None, None)
+        if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, (int, float)):
+            return ()
+        pairs.append((token, float(logprob)))
+    return tuple(pairs)
 
 
 def _read_message(
@@ -145,7 +186,9 @@ def error_text(body: object) -> str:
 
 def is_about_parameters(status: int, said: str) -> bool:
     """Tell whether an error may refuse a parameter: 400 and 422, and what llama_cpp.server says with 500."""
-    return status in _REFUSALS or (status == _SERVER_ERROR and "validation error" in said)
+    if status in _REFUSALS:
+        return True
+    return status == _SERVER_ERROR and ("validation error" in said or "logprobs is not supported" in said)
 
 
 def refused_parameter(said: str, named: str | None, sent: Mapping[str, Any]) -> str | None:

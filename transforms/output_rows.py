@@ -38,6 +38,24 @@ _ROUTE = pa.struct(
         ("rule", pa.int64()),
     ]
 )
+_TOOL = pa.struct(
+    [("tool", pa.string()), ("arguments", pa.string()), ("result", pa.string()), ("valid", pa.bool_())]
+)
+_STEP = pa.struct([("asked", pa.string()), ("said", pa.string()), ("tools", pa.list_(_TOOL)), *_FIGURES])
+_OPINION = pa.struct(
+    [("model", pa.string()), ("labels", pa.list_(pa.string())), ("confidence", pa.float64())]
+)
+_JUDGE = pa.struct(
+    [
+        ("dispute", pa.string()),
+        ("opinions", pa.list_(_OPINION)),
+        ("verdict", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        ("changed", pa.bool_()),
+        ("reason", pa.string()),
+        ("steps", pa.list_(_STEP)),
+    ]
+)
 _SCORES = pa.list_(pa.struct([("label", pa.string()), ("probability", pa.float64())]))
 
 
@@ -53,12 +71,17 @@ class RowFormat:
     """Whether there is any single_label task."""
     adds_id: bool
     """Whether the job gives ids of its own, because the input names no id column."""
+    retrieval: bool = False
+    """Whether ids of what was retrieved for a record are written."""
+    judge: bool = False
+    """Whether the job has a judge, whose transcripts are written."""
 
     def annotation_type(self) -> pa.DataType:
         """Arrow type of the `annotation` column."""
         labels = [("label", pa.string())] if self.single_label else []
         if self.multi_label:
             labels.append(("labels", pa.list_(pa.string())))
+        names = ("examples", "passages") if self.retrieval else ()
         return pa.struct(
             [
                 ("task", pa.string()),
@@ -70,6 +93,8 @@ class RowFormat:
                 ("reason", pa.string()),
                 ("parts", pa.int64()),
                 ("raw_answer", pa.string()),
+                *((name, pa.list_(pa.string())) for name in names),
+                *([("judge", _JUDGE)] if self.judge else []),
             ]
         )
 
@@ -103,4 +128,5 @@ def output_line(row: Annotated, layout: RowFormat) -> bytes:
 
 
 def _annotation(row: Annotated, layout: RowFormat) -> dict[str, Any]:
-    return annotation_row(row, multi_label=row.annotation.task in layout.multi_label)
+    multi = row.annotation.task in layout.multi_label
+    return annotation_row(row, multi_label=multi, retrieval=layout.retrieval, judge=layout.judge)

@@ -101,7 +101,7 @@ def light_outcome(outcome: Outcome) -> Outcome:
     if isinstance(outcome, DeadLetter):
         return dataclasses.replace(outcome, record=None, calls={})
     light = dataclasses.replace(outcome.record, text="", payload=b"")
-    return dataclasses.replace(outcome, record=light, usage=Usage(), calls={})
+    return dataclasses.replace(outcome, record=light, usage=Usage(), calls={}, judged=None)
 
 
 def share_outcome(record: Record, outcome: Outcome) -> Outcome:

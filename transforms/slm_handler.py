@@ -19,11 +19,12 @@ from router.catalogue import choose_form, load_catalogue, records_together
 from router.identity import text_key
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
-from router.records import Answer, Failure, Usage, Work, as_kept, text_bytes
+from router.records import Answer, Failure, Record, Usage, Work, as_kept, text_bytes
 from transforms.journal import Journal, JournalOf
 from transforms.label_scorer import LabelScorer, PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import EngineError, LlamaModel, ModelFileError
 from transforms.model_files import fetch_model
+from transforms.retriever import Retriever
 from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from router.calibration import ChosenPrompt
     from router.catalogue import CatalogueEntry
     from router.job import LlamaCppModel, Task
-    from router.records import LabelScores
+    from router.records import LabelScores, Shown
+    from router.retrieval import Found, Retrieval
 
+    _Scored = tuple[LabelScores, Usage] | tuple[LabelScores, Usage, Shown] | EngineError | PromptTooLongError
 
 _BUNDLES = 4
 """Bundles in a batch: among four times as many records are some of about the same length."""
@@ -58,6 +61,8 @@ class LocalModel:
     """Whether a prompt that does not fit the context is a failure to answer, and not the job's."""
     digest: str | None = None
     """SHA-256 that the file must have in a worker elsewhere, because answers are journaled under it."""
+    retrieval: Mapping[str, Retrieval] = field(default_factory=dict)
+    """What is found for each record and shown with it, by task."""
 
     @property
     def pack(self) -> int:
@@ -90,6 +95,13 @@ class LocalScorer:
         with self._lock:
             return self._scorer(task).score_many(texts)
 
+    def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
+        """What `score` gives with what was found for a record, and what of that had room."""
+        with self._lock:
+            scorer = self._scorer(task)
+            shown = scorer.fit(text, found)
+            return *scorer.score(text, shown), shown
+
     def _scorer(self, task: str) -> LabelScorer:
         if task not in self._scorers:
             try:
@@ -101,8 +113,19 @@ class LocalScorer:
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
         wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
-        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack)
+        retrieval = self._local.retrieval.get(task)
+        tokens = 0 if retrieval is None else _tokens_of(retrieval)
+        config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack, tokens)
         return LabelScorer(self._model, wanted, prompt, config)
+
+
+_EXAMPLE_TOKENS, _PASSAGE_TOKENS = 96, 192
+"""About what most of them have at most; where that is too little, the farthest are left out."""
+
+
+def _tokens_of(retrieval: Retrieval) -> int:
+    sets = ((retrieval.examples, _EXAMPLE_TOKENS), (retrieval.passages, _PASSAGE_TOKENS))
+    return sum(one.k * tokens for one, tokens in sets if one is not None)
 
 
 def _entry(local: LocalModel) -> CatalogueEntry:
@@ -117,10 +140,13 @@ def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, L
     form = chosen.form if chosen is not None else None
     if form is not None and form.form == "auto":
         form = dataclasses.replace(form, form="chat" if template is not None else "plain")
+    retrieval = local.retrieval.get(task.name)
+    examples = bool(wanted.shown) or (retrieval is not None and retrieval.examples is not None)
     if form is None:
-        form = choose_form(entry, local.model, examples=bool(wanted.shown), has_template=template is not None)
+        form = choose_form(entry, local.model, examples=examples, has_template=template is not None)
     bos, eos = model.token_text("bos"), model.token_text("eos")
-    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos)
+    retrieved = retrieval is not None
+    prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos, retrieved=retrieved)
     return wanted, prompt, chosen is None or chosen.label_tree
 
 
@@ -128,10 +154,15 @@ class LocalSession:
     """A model that is loaded when the first record needs it, and the answers given before."""
 
     def __init__(
-        self, load: Callable[[], LocalScorer], journal: JournalOf | None, encoder: TextEncoder | None = None
+        self,
+        load: Callable[[], LocalScorer],
+        journal: JournalOf | None,
+        encoder: TextEncoder | None = None,
+        retriever: Retriever | None = None,
     ) -> None:
-        """`load` makes the scorer; `encoder` reads each text too."""
+        """`load` makes the scorer; `encoder` reads each text too; `retriever` finds what is shown with it."""
         self._load = load
+        self.retriever = Retriever({}) if retriever is None else retriever
         self._encoder = encoder
         self._lock = threading.Lock()
         self._scorer: LocalScorer | None = None
@@ -158,6 +189,17 @@ class LocalSession:
             one if isinstance(one, EngineError) else self._with_vector(text, *one)
             for text, one in zip(texts, found, strict=True)
         ]
+
+    def score_found(self, record: Record) -> tuple[LabelScores, Usage, Shown] | EngineError:
+        """What the model says of a record with what is found for it, and the ids of what was shown."""
+        started = time.perf_counter()
+        found = self.retriever.find(record)
+        search = Usage(seconds=time.perf_counter() - started)
+        try:
+            scores, usage, shown = self.scorer.score_with(record.task, record.text, found)
+        except EngineError as error:
+            return error
+        return *self._with_vector(record.text, scores, usage + search), shown.shown
 
     def _with_vector(self, text: str, scores: LabelScores, usage: Usage) -> tuple[LabelScores, Usage]:
         if self._encoder is None:
@@ -195,7 +237,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
 
         def open_session() -> LocalSession:
             encoder = self.load_encoder() if self._local.embedding else None
-            return LocalSession(self.load_scorer, self._journal, encoder)
+            return LocalSession(self.load_scorer, self._journal, encoder, Retriever(self._local.retrieval))
 
         session: LocalSession = self._shared.acquire(open_session)
         return session
@@ -233,13 +275,13 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         """An answer for each work: the journal's, or the model's, which the journal then has."""
         keys = [(work.record.task, text_key(work.record.text, work.record.task)) for work in works]
         answers = dict[tuple[str, bytes], Answer]()
-        asked = dict[str, dict[tuple[str, bytes], str]]()
+        asked = dict[str, dict[tuple[str, bytes], Record]]()
         for work, key in zip(works, keys, strict=True):
             known = None if session.journal is None else session.journal.find(*key)
             if known is not None:
                 answers[key] = known
             else:
-                asked.setdefault(work.record.task, {})[key] = work.record.text
+                asked.setdefault(work.record.task, {})[key] = work.record
         for task, texts in asked.items():
             size = 1 if self._pack == 1 else len(texts)
             for group in (list(texts)[begin : begin + size] for begin in range(0, len(texts), size)):
@@ -251,23 +293,24 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
                     answers[key] = answer
         return [answers[key] for key in keys]
 
-    def _score(
-        self, task: str, texts: Sequence[str], session: LocalSession
-    ) -> Sequence[tuple[LabelScores, Usage] | EngineError | PromptTooLongError]:
+    def _score(self, task: str, records: Sequence[Record], session: LocalSession) -> Sequence[_Scored]:
         try:
-            return session.score_many(task, texts)
+            if session.retriever.retrieves(task):
+                # What is found makes the runs too long to gain from being evaluated together.
+                return [session.score_found(record) for record in records]
+            return session.score_many(task, [record.text for record in records])
         except PromptTooLongError as error:
             if not self._local.trial:
                 raise
-            return [error] * len(texts)
+            return [error] * len(records)
 
-    def _answer(self, found: tuple[LabelScores, Usage] | EngineError | PromptTooLongError) -> Answer:
+    def _answer(self, found: _Scored) -> Answer:
         if isinstance(found, Exception):
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(found))
-        scores, usage = found
+        scores, usage, *shown = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
-        return Answer(self._local.name, usage, scores=scores)
+        return Answer(self._local.name, usage, scores=scores, shown=shown[0] if shown else None)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipelines.runner import cause_of
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.pipelines.jobs import read_written
 from tests.pipelines.portable import LOOPBACK, in_processes
@@ -101,3 +102,14 @@ def test_a_killed_task_manager_costs_the_calls_in_flight(
 
     assert running.returncode == 0, said
     check(read_written(job.parent / "out"), server, in_flight + 2 * CONCURRENCY)
+
+
+def test_a_job_server_that_cannot_be_fetched_is_named_with_the_ways_out() -> None:
+    """Beam's own words are three addresses long and say nothing of Flink's version."""
+    jar = "beam-runners-flink-2.2-job-server-2.77.0.jar"
+    said = f"Unable to fetch remote job server jar at https://example.org/m2/{jar}: HTTP Error 404."
+
+    line = cause_of(RuntimeError(said))
+
+    assert line.startswith(f"Beam's job server for Flink cannot be fetched ({jar}); bring the jar")
+    assert "--flink_version" in line

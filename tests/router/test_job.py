@@ -132,7 +132,10 @@ def test_examples_may_name_where_to_draw_them_from() -> None:
     assert task.shown == ()
     assert Task.model_validate(task.model_dump(mode="json")) == task
     many = data | {"kind": "multi_label", "examples": {"from": "rows.parquet"}}
-    says = "takes a list of examples where the task is multi_label; write some into the job file"
+    says = (
+        "takes a list of examples where the task is multi_label, or a source with `k`, the number of nearest "
+        "rows to show; give one of them"
+    )
     assert complaints(Task, many) == [("examples", says)]
 
 

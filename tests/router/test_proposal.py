@@ -236,3 +236,15 @@ def test_what_is_saved_has_its_error() -> None:
     one = Outcome(np.array([2.0, 4.0]), none, none)
     other = Outcome(np.array([1.0, 1.0]), none, none)
     assert saved(one, other) == (2.0, pytest.approx(1.0))
+
+
+def test_small_models_may_reach_the_target_together_and_alone() -> None:
+    """Gold is the judge, and each reads one language: with a rule, nobody has to be escalated to."""
+    nobody = Large.nobody({"a": reading(EVEN), "b": reading(~EVEN)}, N)
+    chosen = choose([nobody], SEGMENTS, EVERYWHERE, TERMS)
+    assert chosen is not None
+    assert (chosen.way.default, chosen.way.large) == ("a", None)
+    assert [(rule.segment, rule.model) for rule in chosen.way.rules] == [(("language", "ja"), "b")]
+    found = chosen.outcome(EVERYWHERE)
+    assert (found.quality.count, found.cost, int(found.escalated.sum())) == (N, pytest.approx(LOCAL), 0)
+    assert choose([Large.nobody({"a": reading(EVEN)}, N)], SEGMENTS, EVERYWHERE, TERMS) is None

@@ -1,0 +1,134 @@
+"""Putting the rows and passages that a job retrieves where its workers find them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from router.job import ExampleSource, OpenAIModel
+from router.reference import digest_rows
+from router.retrieval import ReferenceSet, Retrieval
+from transforms.model_files import cache_folder
+from transforms.nearest_rows import VERSION as INDEX_VERSION
+from transforms.reference_rows import read_labelled_rows, read_passages, write_rows
+from transforms.text_encoder import read_card
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from router.job import ContextSource, Job
+    from router.reference import ReferenceRow
+    from transforms.route_records import RouterPlace
+
+FOLDER = "references"
+"""In Tekizai's cache, and in the state folder where workers are elsewhere."""
+
+
+@dataclass(frozen=True)
+class References:
+    """What a job retrieves."""
+
+    by_model: Mapping[str, Mapping[str, Retrieval]] = field(default_factory=dict)
+    """What each model is shown with the records of each task."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the rows, by what they are."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Files to be copied before workers begin that do not see this machine's: from path to URL."""
+
+    def facts(self, model: str, task: str) -> dict[str, Any] | None:
+        """What of it decides a model's answers, for the fingerprint; None where nothing is shown."""
+        found = self.by_model.get(model, {}).get(task)
+        return None if found is None else found.facts(INDEX_VERSION)
+
+    def copy(self) -> None:
+        """Put the rows where workers elsewhere find them. Raises `OSError`."""
+        for path, url in self.copies.items():
+            filesystem, target = fsspec.core.url_to_fs(url)
+            filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+            filesystem.pipe_file(target, Path(path).read_bytes())
+
+
+def uses_retrieval(job: Job) -> bool:
+    """Whether any record of a job can be shown something of its own."""
+    return any(_examples_of(task.examples) or _context_of(task.context) for task in job.tasks)
+
+
+def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]:
+    """Names of the job's models that are shown what is found in a source."""
+    if source.models is not None:
+        return tuple(name for name in job.used_models if name in source.models)
+    return tuple(
+        name
+        for name in job.used_models
+        if isinstance(job.models[name], OpenAIModel) or name == job.routing.escalate_to
+    )
+
+
+def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool) -> References:
+    """Read what the job retrieves from and put it into the cache.
+
+    Args:
+        job: The checked job file.
+        state: URL of the output's state folder.
+        router: Whose encoder is used.
+        local: Whether all workers see this machine's cache.
+
+    Raises:
+        InputError: A source cannot be read, or holds nothing of use.
+        OSError: The cache cannot be written.
+    """
+    if not uses_retrieval(job):
+        return References()
+    encoder_digest = read_card(router.encoder_folder).digest
+    sets: dict[tuple[str, str, str], ReferenceSet] = {}
+    digests: dict[str, str] = {}
+    copies: dict[str, str] = {}
+    for task in job.tasks:
+        sources: list[tuple[str, ExampleSource | ContextSource, Sequence[ReferenceRow]]] = []
+        if (examples := _examples_of(task.examples)) is not None:
+            sources.append(("examples", examples, read_labelled_rows(job, task, examples)))
+        if (context := _context_of(task.context)) is not None:
+            sources.append(("passages", context, read_passages(job, task, context)))
+        for kind, source, rows in sources:
+            digest = digest_rows(rows)
+            path = _stored(digest, rows)
+            url = path
+            if not local:
+                url = f"{state}/{FOLDER}/{digest}.jsonl"
+                copies[path] = url
+            digests[f"{kind} of {task.name}"] = digest
+            for model in shown_to(job, source):
+                own_ids = source.id is not None and kind == "examples"
+                sets[model, task.name, kind] = ReferenceSet(url, digest, source.k or 0, own_ids)
+    by_model: dict[str, dict[str, Retrieval]] = {}
+    for model, name, _ in sets:
+        found = (sets.get((model, name, "examples")), sets.get((model, name, "passages")))
+        by_model.setdefault(model, {})[name] = Retrieval(*found, router.encoder, encoder_digest)
+    return References(by_model, digests, copies)
+
+
+def _examples_of(examples: object) -> ExampleSource | None:
+    return examples if isinstance(examples, ExampleSource) and examples.k else None
+
+
+def _context_of(context: ContextSource | None) -> ContextSource | None:
+    return context if context is not None and context.k else None
+
+
+def _stored(digest: str, rows: Sequence[ReferenceRow]) -> str:
+    """The path of the rows' file in the cache, which has their digest for a name."""
+    path = cache_folder() / FOLDER / f"{digest}.jsonl"
+    data = write_rows(rows)
+    if path.exists() and path.read_bytes() == data:
+        return str(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A half-written file never has its name.
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+        part.write(data)
+    Path(part.name).replace(path)
+    return str(path)
