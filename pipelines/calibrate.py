@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipelines.pilot_run import PilotRun, Prompts
+    from router.generated import Generated
     from router.pilot import Pilot
     from router.records import Answer, LabelScores, Work
 
@@ -206,6 +207,15 @@ class Calibrator:
             answer = self.small_answer(work)
             if answer is not None and answer.scores is not None:
                 found[work.route.model, work.record.task].append((place, answer.scores))
+        return found
+
+    def written(self, works: Sequence[Work]) -> dict[tuple[str, str], list[tuple[int, Generated]]]:
+        """The same of what models wrote, where a gate can judge it."""
+        found: dict[tuple[str, str], list[tuple[int, Generated]]] = defaultdict(list)
+        for place, work in enumerate(works):
+            answer = self.small_answer(work)
+            if answer is not None and answer.generated is not None and answer.weighed:
+                found[work.route.model, work.record.task].append((place, answer.generated))
         return found
 
     def large_labels(self, work: Work) -> frozenset[str] | None:

@@ -18,7 +18,9 @@ from apache_beam.options.pipeline_options import (
 
 from pipelines.parallelism import PROCESS_BYTES
 from pipelines.runner import sharers
+from router.adapters import AdaptedModel
 from router.job import LlamaCppModel, OpenAIModel
+from transforms.adapter_files import fetch_adapter
 from transforms.files import is_local as is_local_path
 from transforms.llama_adapter import ModelFileError
 from transforms.model_files import fetch_model
@@ -223,7 +225,9 @@ def _settle_memory(options: PipelineOptions, local: dict[str, LlamaCppModel]) ->
     processes = processes_of(options) or 1
     try:
         # Their files are mapped: the processes of a machine share them.
-        files = sum(fetch_model(name, model).stat().st_size for name, model in local.items())
+        paths = {fetch_model(name, model) for name, model in local.items()}
+        paths |= {fetch_adapter(model) for model in local.values() if isinstance(model, AdaptedModel)}
+        files = sum(path.stat().st_size for path in paths)
     except (ModelFileError, OSError):
         return "min_ram is left open, because a model's file is not here: --resource_hints=min_ram=… says it"
     wanted = -(-(files + processes * PROCESS_BYTES) // _GIB)

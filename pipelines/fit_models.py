@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.fit_answers import JudgedAnswer, fit_answers
 from pipelines.prompt_search import PromptSearch
 from router.assets import asset_path
 from router.calibration import ChosenPrompt, ModelCalibration, answers_of, surety
@@ -17,6 +18,7 @@ from router.evidence import gather
 from router.gate_calibration import ModelReport, StudentReport
 from router.head_training import ScaledScores, TrainingRows, choose_head
 from router.job import LlamaCppModel
+from router.job_generation import GENERATE
 from router.prompt_search import MOST_LABELS_SCORED, LabelledText, forms
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from pipelines.calibrate import Calibrator
     from pipelines.pilot_run import PilotRun, Prompts
+    from router.generated import Generated
     from router.head import Head
     from router.job import Job, Task
     from router.pilot import Pilot
@@ -79,8 +82,10 @@ def search_prompts(
     for (name, task_name), group in _groups(calibrator, rows).items():
         task, model = calibrator.run.plan.task(task_name), job.models[name]
         prompts[name][task_name] = unchanged_prompt(calibrator.run, name, task)
+        if task.kind != "single_label" or job.calibration.search_seconds <= 0.0:
+            continue
         known = _known(calibrator, group, task)
-        if task.kind == "multi_label" or job.calibration.search_seconds <= 0.0 or not known:
+        if not known:
             continue
         if not isinstance(model, LlamaCppModel):
             continue
@@ -149,10 +154,24 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
     confidence, agrees = np.full(len(rows), -1.0), np.zeros(len(rows), bool)
     halved, halved_agrees = confidence.copy(), agrees.copy()
     said: list[frozenset[str] | None] = [None] * len(rows)
-    scored = calibrator.scored(rows)
+    scored, written = calibrator.scored(rows), calibrator.written(rows)
     for name, task_name in sorted(_groups(calibrator, rows)):
         task = calibrator.run.plan.task(task_name)
         chosen = prompts.get(name, {}).get(task_name) or unchanged_prompt(calibrator.run, name, task)
+        if task.kind == GENERATE:
+            judged = _judged_answers(calibrator, rows, written.get((name, task_name), ()))
+            learned = fit_answers(task, judged)
+            print_of = prints[name][task_name]
+            models.append(
+                ModelCalibration(
+                    name, task_name, print_of, chosen, None, None, learned.curve, len(judged), learned.head
+                )
+            )
+            reports.append(ModelReport(learned.reason, {}, ()))
+            at = [one.place for one in judged]
+            confidence[at], agrees[at] = learned.sure, learned.right
+            halved[at], halved_agrees[at] = learned.halved, learned.right
+            continue
         answered = [
             _Answered(place, one, words)
             for place, one in scored.get((name, task_name), ())
@@ -174,6 +193,17 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
     return Fitted(
         tuple(models), tuple(reports), prompts, confidence, agrees, tuple(said), halved, halved_agrees
     )
+
+
+def _judged_answers(
+    calibrator: Calibrator, rows: Sequence[Work], answers: Sequence[tuple[int, Generated]]
+) -> list[JudgedAnswer]:
+    """The answers to rows on which the oracle has a word."""
+    return [
+        JudgedAnswer(place, answer, words, rows[place].record.text)
+        for place, answer in answers
+        if (words := calibrator.oracle_labels(rows[place])) is not None
+    ]
 
 
 @dataclass(frozen=True, eq=False)

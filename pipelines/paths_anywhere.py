@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from router.adapters import AdaptedModel
 from router.job import OpenAIModel
 from transforms.files import absolute
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
 
 def model_anywhere(model: LlamaCppModel | OpenAIModel) -> LlamaCppModel | OpenAIModel:
-    """The model with the absolute path of its file, where it has one."""
+    """The model with the absolute paths of its file and its adapter's, where it has them."""
     if isinstance(model, OpenAIModel):
         return model
-    return model.model_copy(update={"source": absolute(model.source)})
+    paths: dict[str, object] = {"source": absolute(model.source)}
+    if isinstance(model, AdaptedModel):
+        paths["adapter"] = model.adapter.model_copy(update={"path": absolute(model.adapter.path)})
+    return model.model_copy(update=paths)
 
 
 def router_anywhere(router: RouterPlace) -> RouterPlace:

@@ -19,12 +19,15 @@ from pipelines.open_judge import Known, asks_confidence, judge_sharers, open_jud
 from pipelines.output_folder import LEDGER
 from pipelines.paths_anywhere import model_anywhere, router_anywhere
 from pipelines.references import References, gather_references, shown_to, uses_retrieval
+from router.adapters import AdaptedModel
+from router.answer_checks import check_checkers
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
+from router.job_generation import GENERATE
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.names import JUDGE
@@ -34,6 +37,7 @@ from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.route_journal import route_fingerprint
 from router.rule_checks import unknown_names
 from router.rules import wanted
+from transforms.adapter_files import known_adapter
 from transforms.batch_books import LlmBatches
 from transforms.budget_ledger import open_ledger
 from transforms.cpus import usable_cores
@@ -112,13 +116,16 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
+    written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
+    check_checkers(job.tasks)
     layout = RowFormat(
         found.schema,
         multi,
-        len(multi) < len(job.tasks),
+        len(multi) + len(written) < len(job.tasks),
         job.input.id is None,
         retrieval=uses_retrieval(job),
         judge=job.routing.judge is not None,
+        generate=written,
     )
     fixed = job.routing.gate.min_confidence
     ending = Ending(
@@ -246,7 +253,7 @@ class Models:
 
     handlers: Mapping[str, Asked]
     digests: Mapping[str, str]
-    """SHA-256 of the local ones' files."""
+    """SHA-256 of the local ones' files, and by their places in the job file those of adapters."""
     journals: Mapping[str, JournalOf]
     """Where their answers are, with what decides them."""
     prices: Mapping[str, PriceNote]
@@ -272,6 +279,11 @@ def open_models(opening: Opening) -> Models:
         name: opening.digests.get(name) or known_digest(name, model, local=opening.local)
         for name, model in local.items()
     }
+    for name, model in local.items():
+        if isinstance(model, AdaptedModel):
+            place = model.place
+            digests[place] = opening.digests.get(place) or known_adapter(model, local=opening.local)
+            local[name] = model.pinned(digests[place])
     handlers: dict[str, Asked] = {}
     journals: dict[str, JournalOf] = {}
     prices: dict[str, PriceNote] = {}
@@ -328,7 +340,11 @@ def _with_judge(
     models: Models, opening: Opening, handlers: Mapping[str, Asked], budget: BudgetShare | None
 ) -> Models:
     """The models with the judge, whose verdicts are one more answer."""
-    known = Known(handlers, {name: of.fingerprints for name, of in models.journals.items()}, opening.pools)
+    known = Known(
+        handlers,
+        {name: of.fingerprints for name, of in models.journals.items()},
+        opening.references.by_model.get(JUDGE, {}),
+    )
     settings = opening.job.journal
     place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
     judge = open_judge(opening.job, place, known, budget)
@@ -416,6 +432,7 @@ def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: 
         "job": job.model_dump(mode="json"),
         "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in models.digests.items()},
+        **({"references": dict(opening.references.digests)} if opening.references.digests else {}),
         "answers": models.fingerprints,
         "prices": dict(models.prices),
         "versions": {name: metadata.version(name) for name in _VERSIONED},

@@ -80,7 +80,7 @@ def _routed(rows: list[dict[str, Any]], router: LoadedRouter, job: Job | None) -
             continue
         name = task or (row.get(job.input.task) if job.input.task else None) or job.tasks[0].name
         record = Record(Position(0, 0), "", text, str(name), None, b"")
-        route = choose_model(record, found, job.routing)
+        route = choose_model(record, found, job.routing, job.models)
         met = "" if route.rule is None else why_matched(job.routing.rules[route.rule].when, record, route)
         yield {
             **known,

@@ -6,9 +6,12 @@ import operator
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from router import job_checks
+from router import job_checks, job_generation
+from router.adapter_checks import adapter_problems
+from router.adapters import ModelsByName, names_of
+from router.job_adapters import Adapter
 from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
 from router.job_checks import is_number
 from router.job_judge import Judge, JudgeWhen, judge_problems
@@ -19,6 +22,7 @@ from router.retrieval_checks import retrieval_problems
 from router.rule_checks import rule_problems
 
 __all__ = [
+    "Adapter",
     "Audit",
     "BatchSettings",
     "Budget",
@@ -177,7 +181,7 @@ class Job(Strict):
     output: Output
     tasks: Annotated[tuple[Task, ...], NotEmpty]
     """What is asked about the texts."""
-    models: Annotated[dict[Name, Model], NotEmpty]
+    models: Annotated[dict[Name, Model], NotEmpty, AfterValidator(ModelsByName)]
     """The models, each under a name of your choice."""
     machine: Name | None = None
     """The machine whose price local models' time has (configs/prices.yaml); null: the table's default."""
@@ -197,16 +201,21 @@ class Job(Strict):
 
     @property
     def used_models(self) -> tuple[str, ...]:
-        """Names of the models that the routing can choose, in the order of the job file."""
+        """Names of the models that the routing can choose, in the order of the job file.
+
+        A model with adapters is followed by its names with each (`router.adapters`).
+        """
         named = {self.routing.default, self.routing.escalate_to, *(rule.use for rule in self.routing.rules)}
-        return tuple(name for name in self.models if name in named)
+        used = [(name, model) for name, model in self.models.items() if name in named]
+        return tuple(one for name, model in used for one in names_of(name, model))
 
     @property
     def opened_models(self) -> tuple[str, ...]:
         """Names of the models that a run opens: those of the routing, and whom a judge asks."""
         judge = self.routing.judge
         named = {*self.used_models, *(() if judge is None else (judge.model, judge.second_opinion))}
-        return tuple(name for name in self.models if name in named)
+        everyone = (one for name, model in self.models.items() for one in names_of(name, model))
+        return tuple(name for name in everyone if name in named)
 
     @field_validator("output")
     @classmethod
@@ -226,7 +235,9 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
+        written = job_generation.promise_problems(routing, info.data.get("tasks"))
+        judge = judge_problems(routing, info.data.get("models"))
+        job_checks.refuse([*problems, *rules, *judge, *written])
         return routing
 
     @field_validator("calibration")
@@ -238,8 +249,15 @@ class Job(Strict):
     @field_validator("audit")
     @classmethod
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
-        job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
+        problems = job_checks.audit_problems(audit, info.data.get("routing"))
+        job_checks.refuse([*problems, *job_generation.audit_problems(audit, info.data.get("tasks"))])
         return audit
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> Job:
+        # They stand in one section, and whether they can be reached is said by four others.
+        job_checks.refuse(adapter_problems(self))
+        return self
 
     @model_validator(mode="after")
     def _retrieval_fits(self) -> Job:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from router.job_adapters import Adapter
 from router.job_base import Count, CountOrZero, EnvironmentName, Name, Seconds, Strict, Usd
 from router.job_checks import is_number, switch_or_settings, word_or_number
 from router.number_formats import NumberFormat
@@ -43,6 +45,9 @@ class LlamaCppModel(Strict):
     ] = "auto"
     """The most records that are evaluated together, or off; auto takes it from the catalogue."""
     prompt: Prompt = Prompt()
+    # Not written where there is none: digests of jobs without adapters stay what they were.
+    adapters: Annotated[tuple[Adapter, ...], Field(exclude_if=operator.not_)] = ()
+    """Adapters (LoRA) for this model's weights, each for some records; the first one that matches is used."""
 
 
 class Price(Strict):

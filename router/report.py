@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from router.charts import spending_curve
@@ -17,6 +18,7 @@ from router.report_time import over_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_MICRO = Decimal("0.000001")
 SHOWN_SAMPLES = 20
 """How many of the rows to review the page shows."""
 
@@ -70,6 +72,7 @@ def render_report(
         models=_models(summary, tables),
         **_of_tables(tables, summary["records"]["dead_lettered"], manifest),
         statuses=_statuses(summary["status"]),
+        judge=_judge(summary.get("judge")),
         quality=known_quality(summary, tables, certifying),
         dead_letters=sorted(summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])),
         calibration=[_calibration(entry) for entry in summary.get("calibration", ())],
@@ -157,6 +160,14 @@ def _tenths(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Ten points of a curve that has a hundred, for those who read figures."""
     step = max(1, len(points) // 10)
     return [(f"{one['records']:,}", one["usd"]) for one in points[step - 1 :: step]]
+
+
+def _judge(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What came of disputes, with what one of them cost; None where there is no judge or nothing to judge."""
+    if found is None:
+        return None
+    each = (Decimal(found["usd"]) / found["disputes"]).quantize(_MICRO)
+    return {**found, "each": f"{each:f}"}
 
 
 def _statuses(counts: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -1,9 +1,12 @@
-"""Rules that can never match: what they name does not exist, or earlier rules take all of it."""
+"""Rules that can never match: what they name does not exist, or earlier rules take all of it.
+
+So can a model's adapters: wherever it says rules here, these are meant too (`router.adapter_checks`).
+"""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from router.job_wording import suggestion
 from router.language import LANGUAGES
@@ -12,18 +15,28 @@ from router.route_labels import DOMAINS, TASKS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from router.job import Limits, RouterSettings, Rule, Task, When
-    from router.job_checks import Problem
+    from router.job import Limits, RouterSettings, Task, When
+    from router.job_checks import Place, Problem
 
     Atom = tuple[str | None, str | None, str | None]
     """One language, task and domain; None where the rule does not ask."""
 
 
+class Conditional(Protocol):
+    """A rule, or what else is for some records only."""
+
+    @property
+    def when(self) -> When:
+        """For which records it is."""
+
+
 def rule_problems(
-    rules: Sequence[Rule],
+    rules: Sequence[Conditional],
     tasks: Sequence[Task] | None,
     limits: Limits | None,
     router: RouterSettings | None,
+    *,
+    place: Place = ("rules",),
 ) -> list[Problem]:
     """What is wrong with the rules of a job, as triples of `router.job_checks`.
 
@@ -31,15 +44,20 @@ def rule_problems(
     known here: `pipelines.prepare` looks at the names then.
     """
     names = [task.name for task in tasks or ()]
-    problems = unreachable(rules, names, limits)
+    problems = unreachable(rules, names, limits, place=place)
     if tasks is not None and router is not None and router.heads is None and router.encoder is None:
         domains = [one.name for one in router.domains] if router.domains is not None else list(DOMAINS)
-        problems += unknown_names(rules, names, list(TASKS), domains)
+        problems += unknown_names(rules, names, list(TASKS), domains, place=place)
     return problems
 
 
 def unknown_names(
-    rules: Sequence[Rule], tasks: Collection[str], asked: Collection[str], domains: Collection[str]
+    rules: Sequence[Conditional],
+    tasks: Collection[str],
+    asked: Collection[str],
+    domains: Collection[str],
+    *,
+    place: Place = ("rules",),
 ) -> list[Problem]:
     """Names in rules that nothing can be called.
 
@@ -48,6 +66,7 @@ def unknown_names(
         tasks: Names of the job's tasks.
         asked: What the router says that texts ask for.
         domains: The domains that the router knows.
+        place: Where the rules stand.
     """
     problems: list[Problem] = []
     known = {
@@ -59,12 +78,14 @@ def unknown_names(
         for key, (names, what) in known.items():
             for at, name in enumerate(getattr(rule.when, key) or ()):
                 if name not in names:
-                    place = ("rules", number, "when", key, at)
-                    problems.append((place, f"is not {what}; {suggestion(name, list(names))}", name))
+                    where = (*place, number, "when", key, at)
+                    problems.append((where, f"is not {what}; {suggestion(name, list(names))}", name))
     return problems
 
 
-def unreachable(rules: Sequence[Rule], tasks: Sequence[str], limits: Limits | None) -> list[Problem]:
+def unreachable(
+    rules: Sequence[Conditional], tasks: Sequence[str], limits: Limits | None, *, place: Place = ("rules",)
+) -> list[Problem]:
     """Rules that no record can get to.
 
     A rule is split into its languages, tasks and domains, one of each: it is unreachable where each such part
@@ -72,10 +93,10 @@ def unreachable(rules: Sequence[Rule], tasks: Sequence[str], limits: Limits | No
     """
     problems: list[Problem] = []
     for number, rule in enumerate(rules):
-        when, place = rule.when, ("rules", number)
+        when, where = rule.when, (*place, number)
         if when.complexity_above is not None and when.complexity_above >= 1.0:
             says = "can never match: complexity is at most 1; give a lower complexity_above"
-            problems.append((place, says, None))
+            problems.append((where, says, None))
             continue
         longest = None if limits is None else limits.max_characters
         if longest is not None and when.characters_above is not None and when.characters_above >= longest:
@@ -83,14 +104,15 @@ def unreachable(rules: Sequence[Rule], tasks: Sequence[str], limits: Limits | No
                 f"can never match: texts over limits.max_characters ({longest}) become dead letters; give "
                 "a lower characters_above, or raise the limit"
             )
-            problems.append((place, says, None))
+            problems.append((where, says, None))
             continue
         takers = [_taker(atom, when, rules[:number], tasks) for atom in _atoms(when)]
         if all(taker is not None for taker in takers):
             earlier = sorted({one for one in takers if one is not None})
-            named = f"rule{'s' * (len(earlier) > 1)} {', '.join(map(str, earlier))}"
+            noun = str(place[-1]).removesuffix("s")
+            named = f"{noun}{'s' * (len(earlier) > 1)} {', '.join(map(str, earlier))}"
             says = f"can never match: {named} before it took all its records; move it up, or leave it out"
-            problems.append((place, says, None))
+            problems.append((where, says, None))
     return problems
 
 
@@ -98,7 +120,7 @@ def _atoms(when: When) -> Iterator[Atom]:
     return itertools.product(when.languages or (None,), when.tasks or (None,), when.domains or (None,))
 
 
-def _taker(atom: Atom, when: When, earlier: Sequence[Rule], tasks: Sequence[str]) -> int | None:
+def _taker(atom: Atom, when: When, earlier: Sequence[Conditional], tasks: Sequence[str]) -> int | None:
     """The first earlier rule that takes all records of this part."""
     for number, rule in enumerate(earlier):
         if _covers(rule.when, atom, when, tasks):

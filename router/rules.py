@@ -1,24 +1,43 @@
-"""Which model a record goes to: the first rule of the job file whose conditions all hold."""
+"""Which model a record goes to: that of the first rule whose conditions all hold, and which adapter."""
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from router.adapters import adapted_name, adapters_of
 from router.findings import Wanted
 from router.records import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from router.findings import Findings
-    from router.job import Job, Routing, When
+    from router.job import Job, Model, Routing, When
     from router.records import Record
 
+_NO_MODELS: Mapping[str, Model] = MappingProxyType({})
 
-def choose_model(record: Record, found: Findings, routing: Routing) -> Route:
-    """The route of a record: the first rule that matches, else the default model."""
+
+def choose_model(
+    record: Record, found: Findings, routing: Routing, models: Mapping[str, Model] = _NO_MODELS
+) -> Route:
+    """The route of a record: the first rule that matches, else the default model.
+
+    `models` are the job's; of one with adapters, the route names the first adapter that matches too.
+    """
     for number, rule in enumerate(routing.rules):
         if matches(rule.when, record, found):
-            return _route(record, found, rule.use, number)
-    return _route(record, found, routing.default, None)
+            return _route(record, found, _with_adapter(rule.use, record, found, models), number)
+    return _route(record, found, _with_adapter(routing.default, record, found, models), None)
+
+
+def _with_adapter(name: str, record: Record, found: Findings, models: Mapping[str, Model]) -> str:
+    model = models.get(name)
+    for adapter in () if model is None else adapters_of(model):
+        if matches(adapter.when, record, found):
+            return adapted_name(name, adapter)
+    return name
 
 
 def _route(record: Record, found: Findings, model: str, rule: int | None) -> Route:
@@ -60,10 +79,22 @@ def sorts_tasks(job: Job) -> bool:
     return job.input.task is None and len(job.tasks) > 1
 
 
+def chooses(job: Job) -> bool:
+    """Whether it depends on the record which model it goes to."""
+    return bool(job.routing.rules or adapters_of(job.models[job.routing.default]))
+
+
+def _conditions(job: Job) -> Iterator[When]:
+    """All that records are told apart by: of the rules, and of the adapters of models that can be chosen."""
+    yield from (rule.when for rule in job.routing.rules)
+    for name in {job.routing.default, *(rule.use for rule in job.routing.rules)}:
+        yield from (adapter.when for adapter in adapters_of(job.models[name]))
+
+
 def decisive(job: Job) -> Wanted:
     """What has to be found before it is known which model a record goes to."""
-    named = {name for rule in job.routing.rules for name in rule.when.tasks or ()}
-    conditions = [rule.when for rule in job.routing.rules]
+    conditions = list(_conditions(job))
+    named = {name for when in conditions for name in when.tasks or ()}
     return Wanted(
         task=bool(named - {task.name for task in job.tasks}),
         domain=job.routing.gate.per == "domain" or any(when.domains is not None for when in conditions),

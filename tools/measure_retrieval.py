@@ -3,12 +3,13 @@
     python -m tools.measure_retrieval small OUT --data FOLDER [--records 150] [--datasets trec,finance]
     python -m tools.measure_retrieval large OUT --data FOLDER --url http://127.0.0.1:8081/v1 --model NAME
     python -m tools.measure_retrieval small OUT --data FOLDER --poison
+    python -m tools.measure_retrieval speed OUT --data FOLDER --records 20 --datasets trec
     python -m tools.measure_retrieval report OUT
 
 FOLDER holds NAME.parquet files with the columns id, text, label and split. Records are the first ones of the
 test split, examples come from train. `small` scores labels with a llama_cpp model, `large` asks an endpoint.
 Each answer is appended to a file in OUT, and what is there is not asked again, so that a run can be stopped
-at any time; all cells grow together, some records at a time.
+at any time; all cells grow together, some records at a time. `speed` scores with the local model by turns.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def cells_of(names: Sequence[str], *, poison: bool) -> list[Cell]:
 Ask = Callable[[Data, Cell, str], dict[str, Any]]
 
 
-def small_asker(source: str) -> Ask:
-    """Scores labels with a local model, one thread."""
+def small_asker(source: str, most: int = 1) -> Ask:
+    """Scores labels with a local model, one thread; so many cells may be loaded at once."""
     model = LlamaCppModel(engine="llama_cpp", source=source, threads=1)
     scorers: dict[tuple[str, bool, bool], LocalScorer] = {}
 
@@ -139,8 +140,9 @@ def small_asker(source: str) -> Ask:
                 {"topic": ChosenPrompt(None, data.fixed if cell.k is None else ())},
                 retrieval={"topic": shown} if kind[2] else {},
             )
-            # One at a time: each has the whole model.
-            scorers.clear()
+            # Each has the whole model.
+            if len(scorers) >= most:
+                scorers.clear()
             scorers[kind] = LocalScorer(local, {"topic": data.task})
         started = time.perf_counter()
         found = NOTHING_FOUND if cell.k is None else data.found(text, cell)
@@ -207,6 +209,26 @@ def measure(arguments: argparse.Namespace, ask: Ask, path: pathlib.Path, per_lab
                     row["label"] = data[cell.data].task.label_names[int(np.argmax(row["probabilities"]))]
                 with path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def speed(arguments: argparse.Namespace) -> None:
+    """Print the median time of a record in each cell, and its search's; the cells take turns."""
+    ask = small_asker(arguments.source, most=3)
+    for name in arguments.datasets.split(","):
+        data = Data(arguments.data, name, 4)
+        cells = cells_of([name], poison=False)
+        taken = defaultdict[str, list[float]](list)
+        for text in data.test["text"][: arguments.records]:
+            for cell in cells:
+                started = time.perf_counter()
+                data.found(text, cell)
+                taken[f"{cell.name}, search"].append(time.perf_counter() - started)
+                taken[cell.name].append(ask(data, cell, text)["seconds"])
+        for cell_name, seconds in taken.items():
+            # The first text of each cell loads its model.
+            median = float(np.median(seconds[1:]))
+            line = {"data": name, "cell": cell_name, "milliseconds": round(1000 * median, 2)}
+            print(json.dumps(line))  # noqa: T201 - what it is for
 
 
 def read_answers(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -281,7 +303,7 @@ def _share(some: int, count: int) -> str:
 def main() -> None:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("what", choices=("small", "large", "report"))
+    parser.add_argument("what", choices=("small", "large", "speed", "report"))
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--records", type=int, default=150)
@@ -294,6 +316,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "report":
         report(arguments.out)
+        return
+    if arguments.what == "speed":
+        speed(arguments)
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"{arguments.what}{'_poison' if arguments.poison else ''}.jsonl"

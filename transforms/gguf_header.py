@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself: its settings, and of which types its tensors are.
+"""What a GGUF file says of itself: its settings, and of which types and shapes its tensors are.
 
 Reference: the GGUF specification of ggml (docs/gguf.md there), versions 2 and 3, little-endian.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,21 @@ WHOLE = frozenset({"f32", "f16", "bf16", "f64"})
 """Types of weights that were not quantised."""
 
 
+_ALIGNMENT, _ALIGNED = "general.alignment", 32
+"""The tensors begin at a multiple of this many bytes, where the file does not say another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorHeader:
+    """What the head says of a tensor."""
+
+    shape: tuple[int, ...]
+    """As ggml counts: the dimension whose numbers lie side by side comes first."""
+    kind: str
+    begin: int
+    """Where it begins in the file, in bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
     """The head of a GGUF file."""
@@ -47,6 +62,7 @@ class GgufHeader:
     """What is a number, a truth value or a text; lists, such as the vocabulary, are left out."""
     weights: Mapping[str, int]
     """How many weights each tensor type holds, most first."""
+    tensors: Mapping[str, TensorHeader] = field(default_factory=dict)
 
     @property
     def quantised(self) -> bool:
@@ -88,6 +104,10 @@ class _Cursor:
             raise ValueError(f"it ends after {len(self._data)} bytes")
         self._at += size
 
+    def aligned(self, size: int) -> int:
+        """Where the next multiple of so many bytes is."""
+        return -(-self._at // size) * size
+
     def number(self, kind: str) -> int | float | bool:
         form = f"<{kind}"
         at = self._at
@@ -110,18 +130,21 @@ def _header(cursor: _Cursor) -> GgufHeader:
     version = cursor.count("I")
     if version not in _VERSIONS:
         raise ValueError(f"version {version}, but only 2 and 3 are known")
-    tensors, settings = cursor.count(), cursor.count()
+    tensor_count, settings = cursor.count(), cursor.count()
     found: dict[str, Value] = {}
     for _ in range(settings):
         key = cursor.text()
         value = _value(cursor, cursor.count("I"))
         if value is not None:
             found[key] = value
+    tensors = dict(_tensor(cursor) for _ in range(tensor_count))
     weights: Counter[str] = Counter()
-    for _ in range(tensors):
-        kind, size = _tensor(cursor)
-        weights[kind] += size
-    return GgufHeader(found, dict(weights.most_common()))
+    for one in tensors.values():
+        weights[one.kind] += prod(one.shape)
+    aligned = found.get(_ALIGNMENT)
+    start = cursor.aligned(aligned if isinstance(aligned, int) and aligned > 0 else _ALIGNED)
+    tensors = {name: replace(one, begin=start + one.begin) for name, one in tensors.items()}
+    return GgufHeader(found, dict(weights.most_common()), tensors)
 
 
 def _value(cursor: _Cursor, kind: int, depth: int = 0) -> Value | None:
@@ -146,13 +169,12 @@ def _value(cursor: _Cursor, kind: int, depth: int = 0) -> Value | None:
     return None
 
 
-def _tensor(cursor: _Cursor) -> tuple[str, int]:
-    """Type and number of weights of the next tensor."""
-    cursor.text()
+def _tensor(cursor: _Cursor) -> tuple[str, TensorHeader]:
+    """Name and head of the next tensor; it begins so far behind where all tensors do."""
+    name = cursor.text()
     dimensions = cursor.count("I")
     if dimensions > _MOST_DIMENSIONS:
         raise ValueError(f"a tensor of {dimensions} dimensions")
-    size = prod(cursor.count() for _ in range(dimensions))
+    shape = tuple(cursor.count() for _ in range(dimensions))
     kind = cursor.count("I")
-    cursor.count()
-    return TENSOR_TYPES.get(kind, f"type {kind}"), size
+    return name, TensorHeader(shape, TENSOR_TYPES.get(kind, f"type {kind}"), cursor.count())

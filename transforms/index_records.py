@@ -29,7 +29,7 @@ from router.repeats import (
     pack_repeats,
     unpack_repeats,
 )
-from router.rules import choose_model, decisive, wanted
+from router.rules import choose_model, chooses, decisive, wanted
 from router.sampling import SmallestKeys, smallest_of
 from transforms.bundles import at_end
 from transforms.json_types import ColumnTypes, TypesSoFar
@@ -263,7 +263,7 @@ class _IndexDoFn(beam.DoFn):
     ) -> Iterator[tuple[Record | DeadLetter, Findings | None]]:
         """The rows, with what was found in each record where every record's model has to be known."""
         job = self._reader.job
-        by_model = bool(self._sampling.records and job.routing.rules)
+        by_model = bool(self._sampling.records and chooses(job))
         if not by_model and not (self._sampling.pilot and job.routing.gate.per is not None):
             yield from ((row, None) for row in rows)
             return
@@ -315,14 +315,15 @@ class _IndexDoFn(beam.DoFn):
         return Work(dataclasses.replace(record, payload=b""), self._route(record, found))
 
     def _route(self, record: Record, found: Findings | None) -> Route:
+        job = self._reader.job
         if found is None:
-            [found] = self._router.find([record], decisive(self._reader.job))
-        return choose_model(record, found, self._reader.job.routing)
+            [found] = self._router.find([record], decisive(job))
+        return choose_model(record, found, job.routing, job.models)
 
     def _offer(self, key: bytes, record: Record, found: Findings | None) -> None:
-        routing = self._reader.job.routing
+        job = self._reader.job
         # Without rules there is nothing to find before it is known who answers.
-        model = self._route(record, found).model if routing.rules else routing.default
+        model = self._route(record, found).model if chooses(job) else job.routing.default
         groups = [(name, record.task) for name in {model, *self._sampling.also}]
         wanting = [group for group in groups if self._drawn[group].wants(key)]
         if not wanting:

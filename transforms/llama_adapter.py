@@ -1,5 +1,7 @@
 """A typed adapter around llama-cpp-python's low-level API; but for `quantize_model`, none knows llama.cpp.
 
+With `llama_library`, `llama_tap` and `llama_grammar`, its parts.
+
 The high-level `Llama` class keeps logits of every token and builds a Python object per token; what the scorer
 needs is a KV cache it can rewind, batches in which a token may belong to several sequences, and the logits of
 a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence functions).
@@ -7,6 +9,7 @@ a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence f
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import pathlib
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from transforms.llama_grammar import Tokens
 from transforms.llama_library import Batch, freed_with, library, log_tail
 from transforms.llama_tap import EMBEDDING, STATE, Tap
 from transforms.output_head import find_head
@@ -91,6 +95,8 @@ class LlamaModel:
                 "the file may be cut off or of an unknown kind: fetch it again, or use another model"
             )
         self._free = freed_with(self, c.llama_model_free, self._model)
+        self.adapters: dict[tuple[object, ...], Any] = {}
+        """Adapters loaded for these weights, which llama.cpp frees with them (`transforms.lora_model`)."""
         if c.llama_model_is_recurrent(self._model) or c.llama_model_is_hybrid(self._model):
             raise ModelFileError(f"{path}: a recurrent model cannot go back to its prompt; use a transformer")
         if c.llama_model_has_encoder(self._model):
@@ -98,6 +104,11 @@ class LlamaModel:
         self._vocab = c.llama_model_get_vocab(self._model)
         self.vocabulary: int = c.llama_vocab_n_tokens(self._vocab)
         self.trained_context: int = c.llama_model_n_ctx_train(self._model)
+
+    @property
+    def weights(self) -> Any:  # noqa: ANN401 - a C pointer
+        """llama.cpp's own model."""
+        return self._model
 
     @property
     def layer_parameters(self) -> int:
@@ -108,6 +119,11 @@ class LlamaModel:
         """
         table = self._c.llama_model_n_embd(self._model) * self.vocabulary
         return int(self._c.llama_model_n_params(self._model) - table)
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        """What its tokens are, for writing answers."""
+        return Tokens(self._vocab)
 
     @property
     def chat_template(self) -> str | None:
@@ -156,7 +172,7 @@ class LlamaModel:
 
         Raises `EngineError` where llama.cpp fails.
         """
-        context = LlamaContext(self, self._model, ContextConfig(tokens=256))
+        context = self._new_context(ContextConfig(tokens=256))
         run = [self.vocabulary // 2 + number for number in range(_TRIAL_TOKENS)]
         seen = np.arange(min(self.vocabulary, _TRIAL_LOGITS))
         found = []
@@ -169,6 +185,9 @@ class LlamaModel:
 
     def open_context(self, config: ContextConfig) -> LlamaContext:
         """Make a context of its own KV cache on these weights. Raises `EngineError` where memory lacks."""
+        return self._new_context(config)
+
+    def _new_context(self, config: ContextConfig) -> LlamaContext:
         return LlamaContext(self, self._model, config)
 
     def close(self) -> None:
@@ -200,6 +219,12 @@ class LlamaContext:
         self._batch = Batch(self._batch_tokens, config.sequences)
         self.rows_together: int | None = None
         """What runs are filled up to a multiple of; None: what the model needs."""
+
+    def use_adapter(self, adapter: Any, scale: float) -> None:  # noqa: ANN401 - a C pointer
+        """Add a LoRA adapter's matrices to the weights in this context (`transforms.lora_model`)."""
+        adapters = (self._c.llama_adapter_lora_p_ctypes * 1)(adapter)
+        if self._c.llama_set_adapters_lora(self._context, adapters, 1, (ctypes.c_float * 1)(scale)) != 0:
+            raise EngineError(f"llama.cpp cannot use the adapter in this context ({log_tail().last()})")
 
     def decode_run(
         self, tokens: Sequence[int], start: int, *, want_last: bool

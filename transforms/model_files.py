@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
+from router.adapters import section_of
 from transforms.llama_adapter import ModelFileError, check_gguf
 from transforms.one_maker import one_maker
 
@@ -37,16 +38,8 @@ def fetch_model(name: str, model: LlamaCppModel, expected: str | None = None) ->
 
     Raises `ModelFileError`, one line that says which model, what is wrong and what to do.
     """
-    try:
-        path = _locate(model.source, model.sha256)
-        check_gguf(path)
-    except ModelFileError as error:
-        raise ModelFileError(f"models.{name}.source: {error}") from error
-    if model.sha256 is not None:
-        try:
-            _check_digest(path, model.sha256)
-        except ModelFileError as error:
-            raise ModelFileError(f"models.{name}.sha256: {error}") from error
+    name = section_of(name, model)
+    path = fetch_file(f"models.{name}", "source", model.source, model.sha256)
     if model.format is not None:
         from transforms.model_format import in_format  # noqa: PLC0415 - it imports this module
 
@@ -62,11 +55,36 @@ def fetch_model(name: str, model: LlamaCppModel, expected: str | None = None) ->
     return path
 
 
+def fetch_file(place: str, key: str, source: str, sha256: str | None) -> pathlib.Path:
+    """Path of a GGUF file, brought to this machine where needed, with its digest checked.
+
+    Args:
+        place: of the section in the job file that names the file, for messages.
+        key: under which it does so.
+        source: a path or URL, as in a job file.
+        sha256: what the file must have; None: any.
+
+    Raises `ModelFileError`.
+    """
+    try:
+        path = _locate(source, sha256)
+        check_gguf(path)
+    except ModelFileError as error:
+        raise ModelFileError(f"{place}.{key}: {error}") from error
+    if sha256 is not None:
+        try:
+            _check_digest(path, sha256)
+        except ModelFileError as error:
+            raise ModelFileError(f"{place}.sha256: {error}") from error
+    return path
+
+
 def known_digest(name: str, model: LlamaCppModel, *, local: bool) -> str:
     """SHA-256 of a model's file; of one that only workers elsewhere have, what the job file says.
 
     Raises `ModelFileError` where there is no file and nothing says it.
     """
+    name = section_of(name, model)
     path = pathlib.Path(model.source)
     if local or "://" in model.source or path.expanduser().exists():
         return file_digest(fetch_model(name, model))

@@ -159,7 +159,8 @@ class ReadSplit(beam.DoFn):
                 yield pvalue.TaggedOutput(DEAD, self._same_id(row))
 
     def _start(self, record: Record, found: Findings, pilot: Pilot, shared: bytes | None) -> Work:
-        route = choose_model(record, found, self._reader.job.routing)
+        job = self._reader.job
+        route = choose_model(record, found, job.routing, job.models)
         given = pilot.get(text_key(record.text, record.task), ()) if pilot else ()
         if not given:
             return Work(record, route, ask=route.model, shared_key=shared)

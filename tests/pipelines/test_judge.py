@@ -203,14 +203,18 @@ def test_a_person_is_called(disputes: World) -> None:
 def test_the_bound_of_a_record_holds(rows: World) -> None:
     """A step that might cross it is not made: what was asked so far is paid, and the large one is right."""
     with FakeLlmServer(behave=lambda _: calling("opinions", {})) as server:
-        written = rows.run(**judged_job(rows, server, max_usd="0.0035", max_output_tokens=100))
+        none = rows.run(**judged_job(rows, server, max_usd="0.000001"))
+        [worst] = re.findall(r"step 1 may cost up to \$([\d.]+)", annotation(none, "disputed")["reason"])
+        assert server.billed == 0
+        # A second request is longer than the first one.
+        bound = Decimal(worst) + A_CALL
+        written = rows.run(**judged_job(rows, server, max_usd=f"{bound:f}"))
 
-    # The text of a request is some 3,000 bytes, each of which may be a token of a millionth of a dollar.
     assert server.billed == 1
     said = annotation(written, "disputed")
     assert said["label"] == "negative"
     assert "the judge was not asked to the end: step 2 may cost up to $0.00" in said["reason"]
-    assert "and $0.000110000000 of routing.judge.max_usd ($0.0035) is spent" in said["reason"]
+    assert f"and $0.000110000000 of routing.judge.max_usd (${bound:f}) is spent" in said["reason"]
     assert usd_of(written, "disputed")["judge"] == A_CALL
 
 

@@ -18,6 +18,7 @@ from tests.fake_batch_server import FakeBatchServer
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.pipelines.batch_jobs import PRICE
 from tests.pipelines.jobs import SENTIMENT
+from transforms.splits import InputError
 
 if TYPE_CHECKING:
     import pathlib
@@ -168,6 +169,22 @@ def test_a_finished_output_is_not_finished_for_other_rows(world: World) -> None:
             digests.add(plan.ending.manifest["job_digest"])
 
     assert len(digests) == 2
+
+
+def test_rows_may_be_pinned(world: World) -> None:
+    """By the digest that the manifest of a run says; others are refused, and the digest they have is told."""
+    write_pool(world)
+    with FakeLlmServer() as server:
+        job = retrieving(world, server)
+        known = prepare(world.job(**job), workers=1).ending.manifest["references"]["examples of sentiment"]
+        job["tasks"][0]["examples"]["digest"] = known
+        prepare(world.job(**job), workers=1)
+        write_pool(world, POOL[:-1])
+
+        with pytest.raises(
+            InputError, match=rf"tasks\.sentiment\.examples\.digest: .* and not {known}; look"
+        ):
+            prepare(world.job(**job), workers=1)
 
 
 def test_a_job_that_broke_off_asks_only_for_the_rest(world: World) -> None:
