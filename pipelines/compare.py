@@ -19,8 +19,9 @@ from pipelines.fit_models import unchanged_prompt
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_estimates import estimated_calls, most_cost
 from pipelines.plan_pilot import draw_plan
+from router.escalation import Terms
 from router.job import LlamaCppModel, OpenAIModel
-from router.proposal import Terms
+from router.job_generation import GENERATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,11 +133,9 @@ def compare_models(
     for name, why in compared.left_out.items():
         tell(f"{name} is left out: {why}")
     draw = draw_plan(run, max(USUAL, wanted.records or 0), gold_only=gold)
-    works = draw.pilot.works
+    works = _judged(draw.pilot.works, job, tell)
     if not works:
-        lacks = (
-            f"no record has a label in {job.input.gold}" if gold else "the input has no record to ask about"
-        )
+        lacks = f"no record has a label in {job.input.gold}" if gold else "there is no record to ask about"
         raise ValueError(f"{lacks}; give an input with some")
     asking = Asking(compared, run, tell, {}, {})
     pace = asking.seconds_a_record(works[: min(_PROBE, wanted.records or _PROBE)])
@@ -155,6 +154,14 @@ def compare_models(
         "left_out": dict(compared.left_out),
         **compared_ways(rows, draw.census.answered, tell),
     }
+
+
+def _judged(works: Sequence[Work], job: Job, tell: Callable[[str], None]) -> tuple[Work, ...]:
+    """Records of tasks whose answers can be right or wrong."""
+    without = [task.name for task in job.tasks if task.kind == GENERATE and task.check is None]
+    if without:
+        tell(f"{', '.join(without)}: left out, because without `check` nothing tells a right answer")
+    return tuple(work for work in works if work.record.task not in without)
 
 
 def asks_gold(job: Job) -> bool:

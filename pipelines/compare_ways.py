@@ -21,10 +21,11 @@ from pipelines.compare_rows import (
 )
 from router import pilot_size
 from router.comparison import Learned, segments_of, side_by_side
+from router.escalation import outcome, saved
 from router.evaluation import share
 from router.gate import NOTHING
 from router.guarantee import certify_threshold
-from router.proposal import choose, cross_fitted, kept_to, outcome, saved
+from router.proposal import choose, cross_fitted, kept_to
 from router.proposal_text import gate_of, routing_of, routing_text
 from router.records import write_money
 
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from pipelines.compare_rows import Rows
     from pipelines.fit_models import Fitted
     from router.comparison import Segment
+    from router.escalation import Large, Outcome
     from router.job import Job
-    from router.proposal import Chosen, CrossFit, Large, Outcome
+    from router.proposal import Chosen, CrossFit
 
     Mask = npt.NDArray[np.bool_]
     Places = npt.NDArray[np.int64]

@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from router.escalation import Large, Outcome, Small, Terms, outcome, saved, settle
 from router.gate import NOTHING
 from router.proposal import (
     LEAST_SEGMENT,
-    Large,
-    Outcome,
     SegmentRule,
-    Small,
-    Terms,
     Way,
     choose,
     cross_fitted,
     kept_to,
     least_records,
-    outcome,
-    saved,
-    settle,
 )
 
 if TYPE_CHECKING:
