@@ -191,12 +191,16 @@ def _usual_large(weighing: Weighing, chosen: Chosen | None) -> Large | None:
 
 
 def _this_job(weighing: Weighing) -> _Told:
-    routing = weighing.rows.run.plan.job.routing
+    routing, everywhere = weighing.rows.run.plan.job.routing, np.arange(weighing.size)
     large = weighing.larges.get(routing.escalate_to or "")
     if routing.gate.target is None or large is None:
         found = as_it_stands(weighing.rows)
         return _Told(found, found.cost * weighing.records)
-    return _gated(weighing, large, first_choice(weighing.rows))
+    if large.answers:
+        return _gated(weighing, large, first_choice(weighing.rows))
+    # Nobody is escalated to, so every answer stands, certified or not.
+    found = outcome(large, first_choice(weighing.rows), 0.0, everywhere)
+    return _Told(found, found.cost * weighing.records)
 
 
 def _gated(weighing: Weighing, large: Large, firsts: Names) -> _Told:

@@ -202,8 +202,12 @@ class CrossFit:
 def cross_fitted(records: int, chooses: Callable[[Places], Chosen | None]) -> CrossFit | None:
     """Each fifth of the records by a choice on the others; None where any of the choices finds nothing.
 
+    None too where there are fewer than ten records: then nothing is left to judge by.
+
     The records have to be in an order that says nothing about them, as hashed ids are.
     """
+    if records < 2 * FOLDS:
+        return None
     places = np.arange(records)
     outcomes, ways, order = [], [], []
     for fold in range(FOLDS):

@@ -222,6 +222,7 @@ def test_each_fifth_is_judged_by_a_choice_that_did_not_see_it() -> None:
     assert [min(set(range(N)) - one) for one in seen] == [0, 1, 2, 3, 4]
     assert found.outcome.escalated.tolist() == (~EVEN).tolist()
     assert cross_fitted(N, lambda _: None) is None
+    assert cross_fitted(9, kept_to(large, firsts, TERMS)) is None
 
 
 def test_what_is_saved_has_its_error() -> None:
