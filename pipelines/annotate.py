@@ -21,7 +21,8 @@ from apache_beam.ml.inference.base import RunInference
 
 from router.decide import Policy, Readings
 from router.job import LlamaCppModel
-from router.names import JUDGE
+from router.job_generation import GENERATE
+from router.names import JUDGE, STUDENT
 from router.records import Annotated, DeadLetter, Work
 from transforms.ask_in_batches import Asked, asking
 from transforms.ask_student import AskStudent
@@ -77,6 +78,11 @@ class Plan:
         """The task of a name."""
         return next(task for task in self.job.tasks if task.name == name)
 
+    def is_sampled(self, model: str, task: str) -> bool:
+        """Whether a sample has to tell how the model's scores on the task are read."""
+        known = (model, task) in self.settled or (STUDENT, task) in self.settled
+        return model not in self.small_models or not known
+
     @property
     def local_models(self) -> list[str]:
         """Names of the models that run inside the workers."""
@@ -97,7 +103,9 @@ class Plan:
     def sampling(self) -> Sampling:
         """The calibration sample: for each small model, and for the large one where it gives scores."""
         large = self.job.routing.escalate_to
-        wanted = self.job.calibration.label_free and self.readings is None
+        # What is written has no scores to divide by a mean.
+        scored = any(task.kind != GENERATE for task in self.job.tasks)
+        wanted = scored and self.job.calibration.label_free and self.readings is None
         size = self.job.calibration.sample if wanted else 0
         return Sampling(size, (large,) if large in self.local_models else ())
 
@@ -147,13 +155,18 @@ def read_calibration(
         readings = pipeline | "Calibration" >> beam.Create(list(plan.readings.items()))
         answers = pipeline | "PilotAnswers" >> beam.Create(list(plan.pilot.items()))
         return pvalue.AsDict(readings), pvalue.AsDict(answers)
-    pilot = index.sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
+    sample = index.sample
+    if plan.settled:
+        pairs = [(name, task.name) for name in plan.small_models for task in plan.job.tasks]
+        known = frozenset(pair for pair in pairs if not plan.is_sampled(*pair))
+        sample = sample | "NotSettled" >> beam.Filter(
+            lambda work: (work.route.model, work.record.task) not in known
+        )
+    pilot = sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
     biases = pilot.biases
     if plan.settled:
-        settled = dict(plan.settled)
-        others = biases | "NotSettled" >> beam.Filter(lambda reading: reading[0] not in settled)
-        known = pipeline | "Settled" >> beam.Create(list(settled.items()))
-        biases = together("Readings", [others, known])
+        settled = pipeline | "Settled" >> beam.Create(list(plan.settled.items()))
+        biases = together("Readings", [biases, settled])
     return pvalue.AsDict(biases), pvalue.AsDict(pilot.answers)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipelines.pilot_run import PilotRun, Prompts
+    from router.generated import Generated
     from router.pilot import Pilot
     from router.records import Answer, LabelScores, Work
 
@@ -93,7 +94,7 @@ class Calibrator:
         terms = Terms(job.routing.gate.target or 0.0, job.routing.gate.delta or 0.0, pilot.records, pilot.job)
         used = min(examples_wanted(job, pilot), len(pilot.works) // 4)
         examples, rest = pilot.works[:used], pilot.works[used:]
-        trained = self._first_size(len(rest), pilot.records)
+        trained = self.first_size(len(rest), pilot.records)
         self.tell(f"pilot: {used + trained:,} of {pilot.records:,} records to learn from")
         self.ask_oracle([*examples, *rest[:trained]])
         prompts, tried = search_prompts(self, examples, rest[:trained])
@@ -137,7 +138,8 @@ class Calibrator:
         plan = plan_size(sure, right, each, asked // count, fixed=fixed and -(-fixed // count))
         return SizePlan(plan.certify * count, plan.calls * count, plan.kept)
 
-    def _first_size(self, available: int, records: int) -> int:
+    def first_size(self, available: int, records: int) -> int:
+        """How many records to learn from at first, of those available and of all."""
         fixed = self.run.plan.job.calibration.pilot.train
         if fixed is not None:
             return min(fixed, available // 2)
@@ -152,7 +154,7 @@ class Calibrator:
         if self.run.plan.job.calibration.pilot.train is not None or not 0 < 2 * trained <= available // 2:
             return False
         # Where no pilot would pay, a larger one is tried once: the first is small.
-        hopeless = now.certify == 0 and trained == self._first_size(available, terms.records)
+        hopeless = now.certify == 0 and trained == self.first_size(available, terms.records)
         return worth_growing(now, None if hopeless else before, used + trained, terms)
 
     def ask_oracle(self, works: Sequence[Work]) -> None:
@@ -205,6 +207,15 @@ class Calibrator:
             answer = self.small_answer(work)
             if answer is not None and answer.scores is not None:
                 found[work.route.model, work.record.task].append((place, answer.scores))
+        return found
+
+    def written(self, works: Sequence[Work]) -> dict[tuple[str, str], list[tuple[int, Generated]]]:
+        """The same of what models wrote, where a gate can judge it."""
+        found: dict[tuple[str, str], list[tuple[int, Generated]]] = defaultdict(list)
+        for place, work in enumerate(works):
+            answer = self.small_answer(work)
+            if answer is not None and answer.generated is not None and answer.weighed:
+                found[work.route.model, work.record.task].append((place, answer.generated))
         return found
 
     def large_labels(self, work: Work) -> frozenset[str] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.fit_answers import NEVER
 from router.calibration import answers_of, surety
 from router.certification import Certificate, Certification, CertifyingRows, certify, certify_slices
 from router.decide import Readings, read_answer
@@ -17,7 +18,10 @@ from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
 from router.gate_calibration import AgreementParts, StudentReport, agreement_parts
 from router.guarantee import Population
 from router.job import OpenAIModel
+from router.job_generation import GENERATE
+from router.likeness import agree
 from router.names import STUDENT
+from router.records import Answer, Usage
 from router.rules import wanted
 from transforms.journal_scan import paid_calls
 from transforms.route_records import load_router
@@ -25,12 +29,14 @@ from transforms.route_records import load_router
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
     from pipelines.calibrate import Calibrator
     from pipelines.fit_models import Fitted
     from router.calibration import ModelCalibration
     from router.job import Job
     from router.pilot import Pilot
-    from router.records import Answer, Work
+    from router.records import Work
     from router.student import Student
 
 
@@ -74,11 +80,11 @@ def certify_rows(  # noqa: PLR0913, PLR0917 - all that it rests on
     large = calibrator.run.plan.job.routing.escalate_to
     read = read_works(calibrator, fitted.models, works, fitted.students, taken)
     words = [calibrator.oracle_labels(work) for work in works]
-    agrees = np.array([w is not None and w == said for w, said in zip(words, read.labels, strict=True)], bool)
+    agrees = _agree(calibrator, works, words, read.labels)
     escalated = None
     if gate.oracle == "gold" and large is not None:
         got = [calibrator.large_labels(work) for work in works]
-        escalated = np.array([w is not None and w == one for w, one in zip(words, got, strict=True)], bool)
+        escalated = _agree(calibrator, works, words, got)
     slices = (
         ()
         if gate.per is None
@@ -101,6 +107,23 @@ def certify_rows(  # noqa: PLR0913, PLR0917 - all that it rests on
     return Certified(rule, certification, held, rows, note or _useless(certification), parts, students)
 
 
+def _agree(
+    calibrator: Calibrator,
+    works: Sequence[Work],
+    words: Sequence[frozenset[str] | None],
+    said: Sequence[frozenset[str] | None],
+) -> npt.NDArray[np.bool_]:
+    """Whether what was said of each record agrees with the oracle's word, where there are both."""
+    task = calibrator.run.plan.task
+    return np.array(
+        [
+            w is not None and one is not None and agree(task(work.record.task), one, w, work.record.text)
+            for work, w, one in zip(works, words, said, strict=True)
+        ],
+        bool,
+    )
+
+
 def _parts(
     calibrator: Calibrator, works: Sequence[Work], read: Read, rows: CertifyingRows, rule: GateRule
 ) -> AgreementParts:
@@ -113,9 +136,10 @@ def _parts(
         if labels is not None and sure >= rule.threshold_of(work.route, tuple(sorted(labels)))
     ]
     found = router.find([work.record for work, _, _ in kept], wanted(plan.job))
+    written = {task.name for task in plan.job.tasks if task.kind == GENERATE}
     return agreement_parts(
-        (one.language, one.domain, ", ".join(labels), agrees)
-        for one, (_, labels, agrees) in zip(found, kept, strict=True)
+        (one.language, one.domain, None if work.record.task in written else ", ".join(labels), agrees)
+        for one, (work, labels, agrees) in zip(found, kept, strict=True)
     )
 
 
@@ -179,6 +203,7 @@ def read_works(
         said = answers_of(seen, task.label_names, multi_label=multi)
         for number, value, names in zip(at, sure, said, strict=True):
             read.confidence[number], read.labels[number] = float(value), frozenset(names)
+    _read_written(calibrator, models, works, read)
     readings: Readings = {(STUDENT, one.task): one.reading for one in students}
     for number, answer in taken.items():
         verdict = read_answer(answer, calibrator.run.plan.task(works[number].record.task), readings)
@@ -186,6 +211,20 @@ def read_works(
             read.confidence[number], read.labels[number] = verdict.confidence, frozenset(verdict.labels)
             read.models[number] = STUDENT
     return read
+
+
+def _read_written(
+    calibrator: Calibrator, models: Sequence[ModelCalibration], works: Sequence[Work], read: Read
+) -> None:
+    """Put in how written answers read: those that fail a check are never trusted."""
+    known: Readings = {(one.model, one.task): one for one in models}
+    for (model, task), answers in calibrator.written(works).items():
+        for number, said in answers if (model, task) in known else ():
+            answer = Answer(model, Usage(), generated=said)
+            verdict = read_answer(answer, calibrator.run.plan.task(task), known)
+            if verdict is not None and verdict.confidence is not None:
+                read.confidence[number] = NEVER if verdict.checks else verdict.confidence
+                read.labels[number] = frozenset(verdict.labels)
 
 
 def _held_back(

@@ -1,8 +1,9 @@
-"""The commands about models as files: `tekizai models quantize` and `tekizai models bench`."""
+"""The commands about models: `tekizai models quantize`, `bench` and `compare`."""
 
 from __future__ import annotations
 
 import json
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.cli_common import AsJson, Sets, Verbose, errors
+from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 
 models_app = typer.Typer(
     name="models",
-    help="Make a small model smaller or faster, and see what that does to its answers.",
+    help="Compare a job's models; make a small one smaller or faster, and see what that does.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -93,3 +94,56 @@ def bench(  # noqa: PLR0917 - typer passes them by name
             typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
         else:
             print_bench(found, Console())
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal(0)
+    if not (found.is_finite() and found > 0):
+        raise typer.BadParameter(f"{text!r} is no amount of US dollars above 0; give one such as 0.50")
+    return found
+
+
+@models_app.command()
+def compare(  # noqa: PLR0917 - typer passes them by name
+    job_file: Annotated[str, typer.Argument(help="The job file (YAML).", metavar="JOB.yaml")],
+    beam_options: Annotated[
+        list[str] | None, typer.Argument(help="After --: options for Beam.", metavar="[-- BEAM OPTIONS]")
+    ] = None,
+    records: Annotated[
+        int | None,
+        typer.Option(min=1, help="Ask about N records; default: up to 400, by what they cost and take."),
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="The share that is to be the oracle's; default: that of the job, else 0.95."),
+    ] = None,
+    max_usd: Annotated[
+        Decimal,
+        typer.Option(
+            parser=_usd, metavar="USD", help="What hosted models may cost; the job's budget holds too."
+        ),
+    ] = Decimal(1),
+    input_path: Annotated[str | None, typer.Option("--input", help="Read this URL instead.")] = None,
+    output_path: Annotated[str | None, typer.Option("--output", help="Keep the answers there.")] = None,
+    as_json: AsJson = False,
+    sets: Sets = [],  # noqa: B006 - typer copies it
+    verbose: Verbose = False,
+) -> None:
+    """Ask every model of a job about the same records, and propose who should answer what."""
+    with errors(verbose=verbose):
+        job = load(job_file, sets, input_path, output_path)
+        if target is not None and not 0.0 < target < 1.0:
+            raise ValueError(f"--target: {target:g} is no share; give one between 0 and 1, such as 0.95")
+        from pipelines.commands import compare_job  # noqa: PLC0415 - takes seconds, and Beam logs as it loads
+        from pipelines.compare import CompareOptions  # noqa: PLC0415 - likewise
+        from pipelines.show_comparison import print_comparison  # noqa: PLC0415 - rich's tables
+
+        wanted = CompareOptions(records, target)
+        found = compare_job(job, beam_options or [], wanted, max_usd, console=Console(stderr=True))
+        if as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            print_comparison(found, Console())

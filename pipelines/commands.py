@@ -29,11 +29,13 @@ from transforms.splits import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from decimal import Decimal
 
     from apache_beam.options.pipeline_options import PipelineOptions
     from rich.console import Console
 
     from pipelines.annotate import Plan
+    from pipelines.compare import CompareOptions
     from pipelines.output_folder import Claim
     from pipelines.output_lock import OutputLock
     from router.job import Job
@@ -97,6 +99,34 @@ def plan_job(
             clear_progress(plan.state)
 
         _guarded(plan, work, console, lock)
+    return found[0]
+
+
+def compare_job(
+    job: Job, beam_options: Sequence[str], wanted: CompareOptions, max_usd: Decimal, *, console: Console
+) -> dict[str, Any]:
+    """What each model of a job is worth on records of its input, and who should answer what; as JSON values.
+
+    The answers are journaled in the job's output, and a run asks for none of them again. `max_usd` is what
+    hosted models may cost. Raises what `run_job` raises.
+    """
+    from pipelines.compare import compare_models  # noqa: PLC0415 - see `plan_job`
+    from pipelines.compare_models import with_all_models  # noqa: PLC0415 - likewise
+
+    options = _options(beam_options, job, None, console)
+    plan = _prepared(job, options, None, console)
+    found: list[dict[str, Any]] = []
+    with output_lock(plan.ending.output) as lock:
+        claim = _claim(plan, fresh=False)
+        for line in claim.lines:
+            say(console, line)
+        compared = with_all_models(plan, max_usd)
+
+        def work() -> None:
+            found.append(compare_models(compared, options, lambda line: say(console, line), wanted))
+            clear_progress(plan.state)
+
+        _guarded(compared.plan, work, console, lock)
     return found[0]
 
 

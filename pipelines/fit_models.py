@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.fit_answers import JudgedAnswer, fit_answers
 from pipelines.prompt_search import PromptSearch
 from router.assets import asset_path
 from router.calibration import ChosenPrompt, ModelCalibration, answers_of, surety
@@ -17,6 +18,7 @@ from router.evidence import gather
 from router.gate_calibration import ModelReport, StudentReport
 from router.head_training import ScaledScores, TrainingRows, choose_head
 from router.job import LlamaCppModel
+from router.job_generation import GENERATE
 from router.prompt_search import MOST_LABELS_SCORED, LabelledText, forms
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipelines.calibrate import Calibrator
-    from pipelines.pilot_run import Prompts
+    from pipelines.pilot_run import PilotRun, Prompts
+    from router.generated import Generated
     from router.head import Head
     from router.job import Job, Task
     from router.pilot import Pilot
@@ -49,6 +52,8 @@ class Fitted:
     confidence: npt.NDArray[np.float64]
     """Of each training row that a small model answered; -1 for the others."""
     agrees: npt.NDArray[np.bool_]
+    said: tuple[frozenset[str] | None, ...]
+    """The small model's labels of each training row, as a fit without it reads them; None for the others."""
     halved: npt.NDArray[np.float64]
     """Confidence of each training row where the fit was to half of the rows."""
     halved_agrees: npt.NDArray[np.bool_]
@@ -76,9 +81,11 @@ def search_prompts(
     tried: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {}
     for (name, task_name), group in _groups(calibrator, rows).items():
         task, model = calibrator.run.plan.task(task_name), job.models[name]
-        prompts[name][task_name] = _unchanged(calibrator, name, task)
+        prompts[name][task_name] = unchanged_prompt(calibrator.run, name, task)
+        if task.kind != "single_label" or job.calibration.search_seconds <= 0.0:
+            continue
         known = _known(calibrator, group, task)
-        if task.kind == "multi_label" or job.calibration.search_seconds <= 0.0 or not known:
+        if not known:
             continue
         if not isinstance(model, LlamaCppModel):
             continue
@@ -112,10 +119,10 @@ def _pool(calibrator: Calibrator, name: str, task: Task, examples: Sequence[Work
     ]
 
 
-def _unchanged(calibrator: Calibrator, name: str, task: Task) -> ChosenPrompt:
+def unchanged_prompt(run: PilotRun, name: str, task: Task) -> ChosenPrompt:
     """How the model is asked without a search."""
     many = task.kind == "single_label" and len(task.labels) > MOST_LABELS_SCORED
-    given = calibrator.run.plan.opening.prompts.get(name, {}).get(task.name, ChosenPrompt(None, None))
+    given = run.plan.opening.prompts.get(name, {}).get(task.name, ChosenPrompt(None, None))
     return replace(given, label_tree=not many)
 
 
@@ -146,10 +153,27 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
     models, reports = [], []
     confidence, agrees = np.full(len(rows), -1.0), np.zeros(len(rows), bool)
     halved, halved_agrees = confidence.copy(), agrees.copy()
-    scored = calibrator.scored(rows)
+    said: list[frozenset[str] | None] = [None] * len(rows)
+    scored, written = calibrator.scored(rows), calibrator.written(rows)
     for name, task_name in sorted(_groups(calibrator, rows)):
         task = calibrator.run.plan.task(task_name)
-        chosen = prompts.get(name, {}).get(task_name) or _unchanged(calibrator, name, task)
+        chosen = prompts.get(name, {}).get(task_name) or unchanged_prompt(calibrator.run, name, task)
+        if task.kind == GENERATE:
+            judged = _judged_answers(calibrator, rows, written.get((name, task_name), ()))
+            learned = fit_answers(task, judged)
+            print_of = prints[name][task_name]
+            models.append(
+                ModelCalibration(
+                    name, task_name, print_of, chosen, None, None, learned.curve, len(judged), learned.head
+                )
+            )
+            reports.append(ModelReport(learned.reason, {}, ()))
+            at = [one.place for one in judged]
+            confidence[at], agrees[at] = learned.sure, learned.right
+            halved[at], halved_agrees[at] = learned.halved, learned.right
+            for one in judged:
+                said[one.place] = frozenset({one.answer.text})
+            continue
         answered = [
             _Answered(place, one, words)
             for place, one in scored.get((name, task_name), ())
@@ -166,7 +190,22 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
         at = [one.place for one in answered]
         confidence[at], agrees[at] = model.curve(fit.sure), fit.right
         halved[at], halved_agrees[at] = model.curve(fit.halved_sure), fit.halved_right
-    return Fitted(tuple(models), tuple(reports), prompts, confidence, agrees, halved, halved_agrees)
+        for place, labels in zip(at, fit.said, strict=True):
+            said[place] = labels
+    return Fitted(
+        tuple(models), tuple(reports), prompts, confidence, agrees, tuple(said), halved, halved_agrees
+    )
+
+
+def _judged_answers(
+    calibrator: Calibrator, rows: Sequence[Work], answers: Sequence[tuple[int, Generated]]
+) -> list[JudgedAnswer]:
+    """The answers to rows on which the oracle has a word."""
+    return [
+        JudgedAnswer(place, answer, words, rows[place].record.text)
+        for place, answer in answers
+        if (words := calibrator.oracle_labels(rows[place])) is not None
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +224,7 @@ class _Fit:
     curve: ConfidenceCurve
     reason: str
     trials: Mapping[str, float]
+    said: tuple[frozenset[str], ...]
     sure: npt.NDArray[np.float64]
     right: npt.NDArray[np.bool_]
     halved_sure: npt.NDArray[np.float64]
@@ -197,26 +237,26 @@ def _fit(task: Task, answered: Sequence[_Answered]) -> _Fit:
         # Nothing was learned, so nothing is assumed of the model.
         scaled = None if multi else ScaledScores((1.0 / len(task.labels),) * len(task.labels), 1.0)
         none, no = np.empty(0), np.empty(0, bool)
-        return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, none, no, none, no)
+        return _Fit(scaled, None, ConfidenceCurve(), "no answer to learn from", {}, (), none, no, none, no)
     words = [one.oracle for one in answered]
     seen = gather([one.scores for one in answered])
     if multi:
-        sure, right = _judged(seen.scores, words, task)
+        said, sure, right = _judged(seen.scores, words, task)
         curve, reason = fit_confidence(sure, right), "multi_label: the scores as they are"
-        return _Fit(None, None, curve, reason, {}, sure, right, sure, right)
+        return _Fit(None, None, curve, reason, {}, said, sure, right, sure, right)
     labels = [task.label_names.index(next(iter(word))) for word in words]
     choice = choose_head(TrainingRows(seen, np.array(labels, np.int64)))
     trials = {trial.name: trial.log_loss for trial in choice.trials}
-    sure, right = _judged(choice.chosen.held_back, words, task)
-    curve, halved = fit_confidence(sure, right), _judged(choice.halved, words, task)
-    return _Fit(choice.scaled, choice.head, curve, choice.reason, trials, sure, right, *halved)
+    said, sure, right = _judged(choice.chosen.held_back, words, task)
+    curve, half = fit_confidence(sure, right), _judged(choice.halved, words, task)
+    return _Fit(choice.scaled, choice.head, curve, choice.reason, trials, said, sure, right, *half[1:])
 
 
 def _judged(
     seen: npt.NDArray[np.float64], words: Sequence[frozenset[str]], task: Task
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """How sure the answers look, and whether they are the oracle's."""
+) -> tuple[tuple[frozenset[str], ...], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """The answers, how sure they look, and whether they are the oracle's."""
     multi = task.kind == "multi_label"
-    given = answers_of(seen, task.label_names, multi_label=multi)
-    right = [word == frozenset(said) for word, said in zip(words, given, strict=True)]
-    return surety(seen, multi_label=multi), np.array(right, bool)
+    given = tuple(map(frozenset, answers_of(seen, task.label_names, multi_label=multi)))
+    right = [word == said for word, said in zip(words, given, strict=True)]
+    return given, surety(seen, multi_label=multi), np.array(right, bool)

@@ -17,6 +17,7 @@ from router.decide import read_answer
 from router.evaluation import write_labels
 from router.identity import text_key
 from router.job import Job
+from router.job_generation import GENERATE
 from router.oracle import gold_labels, oracle_labels
 from transforms.journal_scan import answers_of
 
@@ -131,6 +132,8 @@ class _Answers:
     def judge(self, text: str, task: str, gold: object) -> _Judged | None:
         """Who was right; None where nothing tells."""
         of, key = self._tasks[task], text_key(text, task)
+        if of.kind == GENERATE:
+            return None
         small = self._small(of, key)
         if small is None:
             return None

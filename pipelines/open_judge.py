@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,17 +10,16 @@ from router.prices import hosted_price
 from transforms.judge_agent import check_library
 from transforms.judge_handler import JudgeHandler, JudgeJob
 from transforms.judge_other import OtherModel
-from transforms.judge_sources import Reference, References
 from transforms.llm_access import preflight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from apache_beam.ml.inference.base import ModelHandler
 
     from router.job import Job, Judge
-    from router.prompt_search import LabelledText
     from router.records import Work
+    from router.retrieval import Retrieval
     from transforms.ask_in_batches import Asked
     from transforms.journal import JournalPlace
     from transforms.llm_handler import BudgetShare
@@ -34,8 +32,8 @@ class Known:
     handlers: Mapping[str, Asked]
     fingerprints: Mapping[str, Mapping[str, str]]
     """By model and task: what decides its answers."""
-    pools: Mapping[str, Sequence[LabelledText]]
-    """Labelled rows by task."""
+    retrievals: Mapping[str, Retrieval]
+    """What the judge may search, by task."""
 
 
 def asks_confidence(job: Job, name: str) -> bool:
@@ -65,19 +63,17 @@ def open_judge(job: Job, place: JournalPlace, known: Known, budget: BudgetShare 
     if judge is None or not isinstance(model, OpenAIModel):
         raise ValueError("routing.judge: there is no openai model to judge")
     preflight(model)
-    examples = {task: [_reference(row) for row in rows] for task, rows in known.pools.items()}
-    references = References(examples)
-    _check_tools(judge, references)
+    _check_tools(judge, known.retrievals)
     tasks = {task.name: task for task in job.tasks}
     other = None if judge.second_opinion is None else _other(job, judge.second_opinion, known)
     price = hosted_price(model)
-    return JudgeHandler(JudgeJob(judge, model, price, tasks, place, references, budget, other))
+    return JudgeHandler(JudgeJob(judge, model, price, tasks, place, known.retrievals, budget, other))
 
 
-def _check_tools(judge: Judge, references: References) -> None:
+def _check_tools(judge: Judge, retrievals: Mapping[str, Retrieval]) -> None:
     missing = {
-        "nearest_examples": (references.examples, "examples: {from: URL}"),
-        "guidelines": (references.passages, "context: {from: URL}"),
+        "nearest_examples": (any(one.examples for one in retrievals.values()), "examples: {from: URL}"),
+        "guidelines": (any(one.passages for one in retrievals.values()), "context: {from: URL}"),
     }
     for tool in judge.tools or ():
         rows, key = missing.get(tool, (True, ""))
@@ -93,8 +89,3 @@ def _other(job: Job, name: str, known: Known) -> OtherModel:
     handler: ModelHandler[Work, Work, object] = known.handlers[name]  # type: ignore[assignment]  # no batches
     tasks = {task.name: task for task in job.tasks}
     return OtherModel(name, handler, tasks, known.fingerprints[name], hosted)
-
-
-def _reference(row: LabelledText) -> Reference:
-    digest = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return Reference(digest, row.text, row.label)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from router.domain_pack import find_pack, shipped_packs, task_values
+from router.names import STUDENT
 from transforms.files import read_file
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def told_packs(job: Job, manifest: Mapping[str, Any]) -> Iterator[str]:
     for name, used in job.packs.items():
         task = tasks[name]
         counts = f"{len(task.labels)} labels, {len(task.shown)} examples"
-        heads = [one["model"] for one in manifest.get("pack_heads", ()) if one["task"] == name]
-        with_head = f", with its head for {', '.join(heads)}" if heads else ""
+        noted = [one["model"] for one in manifest.get("pack_heads", ()) if one["task"] == name]
+        heads = ["on the text" if one == STUDENT else f"for {one}" for one in noted]
+        with_head = f", with its head {', '.join(heads)}" if heads else ""
         yield f"task {name}: pack {used.pack} ({used.digest}), {counts}{with_head}"
 
 
@@ -66,7 +68,8 @@ def told_pack(given: str) -> Iterator[str]:
     for model in pack.models:
         yield f"{model.role} model: {model.source or 'a hosted one of your choice'}: {model.why}"
     if pack.head is not None:
-        yield f"head for {pack.head.model}, trained on {pack.head.trained_on} ({pack.head.licence})"
+        whose = "the text alone" if pack.head.model is None else f"the scores of {pack.head.model}"
+        yield f"head on {whose}, trained on {pack.head.trained_on} ({pack.head.licence})"
     yield ""
     yield "It stands for this in a job file:"
     yield ""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.annotate import Plan
+    from pipelines.prepare import Models
     from router.calibration import ChosenPrompt
     from router.records import Answer, Work
 
@@ -97,11 +98,8 @@ class PilotRun:
         What the journal holds already is not asked again. In a `trial`, a prompt that does not fit a model's
         context gets no answers. `learning` keeps what a head may look at with the answers.
         """
-        opening = self.plan.opening.asking(prompts, features=learning, embedding=learning)
-        opening = replace(opening, trial=trial)
-        models = open_models(opening)
-        wanted = {name: works for name, works in asked.items() if works}
-        found, missing = _find(wanted, models.journals)
+        models = self._open(prompts, trial=trial, learning=learning)
+        found, missing = _find(asked, models.journals)
         if not missing:
             return found
 
@@ -116,6 +114,14 @@ class PilotRun:
             if times is not None:
                 self.waits[name] = times
         return found | _find(missing, models.journals)[0]
+
+    def missing(self, asked: Mapping[str, Sequence[Work]], prompts: Prompts) -> dict[str, list[Work]]:
+        """What `ask` would have to ask: one work of each text."""
+        return _find(asked, self._open(prompts, trial=False, learning=True).journals)[1]
+
+    def _open(self, prompts: Prompts, *, trial: bool, learning: bool) -> Models:
+        opening = self.plan.opening.asking(prompts, features=learning, embedding=learning)
+        return open_models(replace(opening, trial=trial))
 
     def failure_of(self, model: str) -> str:
         """Why a model gave no answer when it was asked last; empty where that is not known."""
@@ -134,6 +140,8 @@ def _find(
     found: dict[tuple[str, bytes], Answer] = {}
     missing: dict[str, list[Work]] = defaultdict(list)
     for name, works in asked.items():
+        if not works:
+            continue
         by_key: dict[bytes, Work] = {}
         for work in works:
             by_key.setdefault(text_key(work.record.text, work.record.task), work)

@@ -17,6 +17,7 @@ from pipelines.calibrated import calibrated_plan, reused_plan
 from pipelines.calibration_store import find_stored
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_estimates import estimated_calls, most_cost, record_seconds, time_to_begin, usual_small
+from pipelines.plan_judge import judge_forecast
 from pipelines.plan_pilot import (
     LARGE_CALLS,
     MOST,
@@ -219,7 +220,10 @@ def _forecast(
     notes += [f"{name} answers in batches, for which its provider has a day" for name in _in_batches(plan)]
     asked = Counter(name for name, _ in pilot.answers)
     told = forecast(found, work, pace)
-    return Planned(census, tuple(seen.works), told, asked, tuple(notes), pace=pace)
+    judge = judge_forecast(
+        plan, pilot.answers, seen.works, pilot.readings, told.ways["this_job"].large_records
+    )
+    return Planned(census, tuple(seen.works), told, asked, tuple(notes), pace=pace, judge=judge)
 
 
 def _warm(plan: Plan, answered: Mapping[str, Answered]) -> dict[str, Answered]:

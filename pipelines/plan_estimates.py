@@ -12,7 +12,7 @@ import apache_beam as beam
 from pipelines.runner import is_local, run_pipeline
 from router.forecast import Answered
 from router.job import OpenAIModel
-from router.llm_prompt import answer_schema, fit_found, messages
+from router.llm_prompt import answer_schema, estimated_answer, fit_found, messages
 from router.prices import cost, hosted_price
 from router.records import text_bytes
 from router.rules import wanted
@@ -49,7 +49,7 @@ def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
         task = plan.task(work.record.task)
         found = fit_found(task, work.record.text, retriever.find(work.record), model.context)
         chat = sum(len(message["content"]) for message in messages(task, work.record.text, found))
-        made = estimated_tokens(max(len(label) for label in task.label_names) + 12)
+        made = estimated_tokens(estimated_answer(task))
         sent = estimated_tokens(chat + len(json.dumps(answer_schema(task))))
         usd.append(float(cost(price, sent, 0, made)))
     return Answered(tuple(usd), (0.0,) * len(works), sizes, 0)

@@ -70,6 +70,9 @@ def make_offline_plan(plan: Plan, earlier: EarlierRun | None) -> dict[str, Any]:
     paths = _paths(plan, works, earlier)
     if large is not None and (earlier is None or earlier.used(large) is None):
         notes.append(f"no earlier run tells how often {large} is asked: half of the records is a mere guess")
+    if job.routing.judge is not None:
+        most = f"${job.routing.judge.max_usd:f} for each record that is disputed"
+        notes.append(f"what the judge costs is not in these figures: at most {most}")
     sizes = {name: tuple(text_bytes(work.record) for work in works) for name in names}
     found = Observed(paths, sizes, answered, {})
     budget = None if job.budget is None else float(job.budget.max_usd)

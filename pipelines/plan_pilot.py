@@ -16,6 +16,7 @@ import fsspec
 from apache_beam import pvalue
 
 from pipelines.runner import run_pipeline
+from pipelines.students import student_answers
 from router.bias import estimate_bias
 from router.decide import decide
 from router.forecast import Answered, Observed
@@ -53,6 +54,8 @@ class PlanPilot:
     """What the pipelines took beside the answers."""
     asked_seconds: float = 0.0
     """What all pipelines took in which anything was asked."""
+    readings: Readings = field(default_factory=dict)
+    """How the small models' scores are read."""
 
     def _ask(self, asked: dict[str, list[Work]]) -> None:
         """Have answers; those that the journal holds take no time."""
@@ -71,9 +74,17 @@ class PlanPilot:
 
     def ask_small(self, works: Sequence[Work]) -> None:
         """Have the small models' answers to what is routed to them."""
+        plan = self.run.plan
+        taken = student_answers(plan.job, plan.students if plan.settled else (), works)
         asked: dict[str, list[Work]] = defaultdict(list)
-        for work in works:
-            if work.route.model in self.run.plan.small_models:
+        for place, work in enumerate(works):
+            if work.route.model not in plan.small_models:
+                continue
+            if place in taken:
+                # It stands in the small model's place, so the forecast counts it there.
+                key = text_key(work.record.text, work.record.task)
+                self.answers[work.route.model, key] = taken[place]
+            else:
                 asked[work.route.model].append(work)
         self._ask(asked)
 
@@ -81,7 +92,8 @@ class PlanPilot:
         """Have the calibration sample's answers, of small models and of a local large one."""
         asked: dict[str, list[Work]] = defaultdict(list)
         for work in works:
-            asked[work.route.model].append(work)
+            if self.run.plan.is_sampled(work.route.model, work.record.task):
+                asked[work.route.model].append(work)
         local = self.run.plan.local_models
         self._ask({name: rows for name, rows in asked.items() if name in local})
 
@@ -98,10 +110,13 @@ _QUICK = 0.5
 """Less than any pipeline takes: then all answers came from the journal."""
 
 
-def draw_plan(run: PilotRun, size: int) -> PlanDraw:
-    """Read the input once: its census, a uniform sample of `size` records, and the calibration sample."""
+def draw_plan(run: PilotRun, size: int, *, gold_only: bool = False) -> PlanDraw:
+    """Read the input once: its census, a uniform sample of `size` records, and the calibration sample.
+
+    `gold_only` draws the first from those with a gold label.
+    """
     plan, url = run.plan, f"{run.plan.state}/calibration/plan.jsonl"
-    sampling = replace(plan.sampling, pilot=size, census=True)
+    sampling = replace(plan.sampling, pilot=size, census=True, gold_only=gold_only)
 
     def build(pipeline: beam.Pipeline) -> None:
         splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()
@@ -118,7 +133,8 @@ def draw_plan(run: PilotRun, size: int) -> PlanDraw:
 def read_sample(pilot: PlanPilot, sample: Sequence[Work]) -> Readings:
     """How the small models' scores are read: as the run will, from its calibration sample."""
     if pilot.run.plan.readings is not None:
-        return pilot.run.plan.readings
+        pilot.readings = pilot.run.plan.readings
+        return pilot.readings
     pilot.ask_sample(sample)
     seen = defaultdict(list)
     for work in sample:
@@ -126,7 +142,8 @@ def read_sample(pilot: PlanPilot, sample: Sequence[Work]) -> Readings:
         if answer is not None and answer.scores is not None:
             seen[work.route.model, work.record.task].append(answer.scores.probabilities)
     biases = {key: estimate_bias(*key, sorted(rows, key=tuple)) for key, rows in seen.items()}
-    return {**biases, **pilot.run.plan.settled}
+    pilot.readings = {**biases, **pilot.run.plan.settled}
+    return pilot.readings
 
 
 @dataclass(frozen=True)
@@ -161,7 +178,9 @@ def _path(pilot: PlanPilot, work: Work, readings: Readings) -> Path:
     if said is None:
         said = Answer(name, Usage(), failure=Failure.ERROR, detail="no answer in the pilot")
     given = plan.pilot.get(text_key(work.record.text, work.record.task), ())
-    outcome = decide(replace(work, answers=(said,), pilot=given), plan.policy, readings)
+    # Whether it is judged then is another question.
+    policy = replace(plan.policy, judge=None)
+    outcome = decide(replace(work, answers=(said,), pilot=given), policy, readings)
     large = plan.job.routing.escalate_to
     if isinstance(outcome, Work):
         return (name, outcome.ask or "")

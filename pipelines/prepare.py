@@ -20,12 +20,14 @@ from pipelines.output_folder import LEDGER
 from pipelines.paths_anywhere import model_anywhere, router_anywhere
 from pipelines.references import References, gather_references, shown_to, uses_retrieval
 from router.adapters import AdaptedModel
+from router.answer_checks import check_checkers
 from router.assets import asset_path
 from router.calibration import ChosenPrompt
 from router.catalogue import load_catalogue
 from router.decide import Policy
 from router.gate import fixed_gate
 from router.job import ExampleSource, LlamaCppModel, OpenAIModel
+from router.job_generation import GENERATE
 from router.job_wording import dotted
 from router.journal import hosted_fingerprint, local_fingerprint
 from router.names import JUDGE
@@ -101,7 +103,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     if not local:
         router = router_anywhere(router)
     references = gather_references(job, f"{output}/state", router, local=local)
-    prompts = _drawn_prompts(job, pools)
+    prompts = drawn_prompts(job, pools)
     opening = Opening(
         job,
         f"{output}/state/journal",
@@ -114,13 +116,16 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
     models = open_models(opening)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
+    written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
+    check_checkers(job.tasks)
     layout = RowFormat(
         found.schema,
         multi,
-        len(multi) < len(job.tasks),
+        len(multi) + len(written) < len(job.tasks),
         job.input.id is None,
         retrieval=uses_retrieval(job),
         judge=job.routing.judge is not None,
+        generate=written,
     )
     fixed = job.routing.gate.min_confidence
     ending = Ending(
@@ -151,7 +156,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     )
 
 
-def _drawn_prompts(
+def drawn_prompts(
     job: Job, pools: Mapping[str, Sequence[LabelledText]]
 ) -> dict[str, dict[str, ChosenPrompt]]:
     """What the small models are shown of the sources of examples, where no search says otherwise."""
@@ -335,7 +340,11 @@ def _with_judge(
     models: Models, opening: Opening, handlers: Mapping[str, Asked], budget: BudgetShare | None
 ) -> Models:
     """The models with the judge, whose verdicts are one more answer."""
-    known = Known(handlers, {name: of.fingerprints for name, of in models.journals.items()}, opening.pools)
+    known = Known(
+        handlers,
+        {name: of.fingerprints for name, of in models.journals.items()},
+        opening.references.by_model.get(JUDGE, {}),
+    )
     settings = opening.job.journal
     place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
     judge = open_judge(opening.job, place, known, budget)
@@ -423,6 +432,7 @@ def _manifest(opening: Opening, models: Models, splits: Sequence[Split], limit: 
         "job": job.model_dump(mode="json"),
         "limit": limit,
         "models": {name: {"sha256": digest} for name, digest in models.digests.items()},
+        **({"references": dict(opening.references.digests)} if opening.references.digests else {}),
         "answers": models.fingerprints,
         "prices": dict(models.prices),
         "versions": {name: metadata.version(name) for name in _VERSIONED},

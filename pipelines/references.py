@@ -12,17 +12,19 @@ import fsspec
 
 from router.adapters import section_of
 from router.job import ExampleSource, OpenAIModel
+from router.names import JUDGE
 from router.reference import digest_rows
 from router.retrieval import ReferenceSet, Retrieval
 from transforms.model_files import cache_folder
 from transforms.nearest_rows import VERSION as INDEX_VERSION
 from transforms.reference_rows import read_labelled_rows, read_passages, write_rows
+from transforms.splits import InputError
 from transforms.text_encoder import read_card
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from router.job import ContextSource, Job
+    from router.job import ContextSource, Job, Task
     from router.reference import ReferenceRow
     from transforms.route_records import RouterPlace
 
@@ -84,29 +86,26 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
         InputError: A source cannot be read, or holds nothing of use.
         OSError: The cache cannot be written.
     """
-    if not uses_retrieval(job):
+    if not uses_retrieval(job) and job.routing.judge is None:
         return References()
     encoder_digest = read_card(router.encoder_folder).digest
     sets: dict[tuple[str, str, str], ReferenceSet] = {}
     digests: dict[str, str] = {}
     copies: dict[str, str] = {}
+    judged = job.routing.judge is not None
     for task in job.tasks:
-        sources: list[tuple[str, ExampleSource | ContextSource, Sequence[ReferenceRow]]] = []
-        if (examples := _examples_of(task.examples)) is not None:
-            sources.append(("examples", examples, read_labelled_rows(job, task, examples)))
-        if (context := _context_of(task.context)) is not None:
-            sources.append(("passages", context, read_passages(job, task, context)))
-        for kind, source, rows in sources:
-            digest = digest_rows(rows)
-            path = _stored(digest, rows)
-            url = path
+        for one in _sources(job, task):
+            digest = digest_rows(one.rows)
+            one.check(digest)
+            url = path = _stored(digest, one.rows)
             if not local:
-                url = f"{state}/{FOLDER}/{digest}.jsonl"
-                copies[path] = url
-            digests[f"{kind} of {task.name}"] = digest
-            for model in shown_to(job, source):
-                own_ids = source.id is not None and kind == "examples"
-                sets[model, task.name, kind] = ReferenceSet(url, digest, source.k or 0, own_ids)
+                url = copies[path] = f"{state}/{FOLDER}/{digest}.jsonl"
+            digests[f"{one.kind} of {task.name}"] = digest
+            shown = shown_to(job, one.source) if one.source.k else ()
+            # A judge searches by itself, whatever models are shown.
+            for model in (*shown, *((JUDGE,) if judged else ())):
+                own_ids = one.source.id is not None and one.kind == "examples"
+                sets[model, task.name, one.kind] = ReferenceSet(url, digest, one.source.k or 0, own_ids)
     by_model: dict[str, dict[str, Retrieval]] = {}
     for model, name, _ in sets:
         found = (sets.get((model, name, "examples")), sets.get((model, name, "passages")))
@@ -114,12 +113,42 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
     return References(by_model, digests, copies)
 
 
-def _examples_of(examples: object) -> ExampleSource | None:
-    return examples if isinstance(examples, ExampleSource) and examples.k else None
+@dataclass(frozen=True)
+class _Source:
+    """What one task retrieves from."""
+
+    kind: str
+    """`examples` or `passages`."""
+    place: str
+    """Where the job file names it."""
+    source: ExampleSource | ContextSource
+    rows: Sequence[ReferenceRow]
+
+    def check(self, digest: str) -> None:
+        """Raises `InputError` where the job file says another digest."""
+        wanted = self.source.digest
+        if wanted not in {None, digest}:
+            raise InputError(
+                f"{self.place}.digest: {self.source.path} has the digest {digest}, and not {wanted}; "
+                "look at what changed, and give the new digest if it is right"
+            )
 
 
-def _context_of(context: ContextSource | None) -> ContextSource | None:
-    return context if context is not None and context.k else None
+def _sources(job: Job, task: Task) -> Iterator[_Source]:
+    place, judged = f"tasks.{task.name}", job.routing.judge is not None
+    if (examples := _examples_of(task.examples, judged=judged)) is not None:
+        rows = read_labelled_rows(job, task, examples)
+        yield _Source("examples", f"{place}.examples", examples, rows)
+    if (context := _context_of(task.context, judged=judged)) is not None:
+        yield _Source("passages", f"{place}.context", context, read_passages(job, task, context))
+
+
+def _examples_of(examples: object, *, judged: bool = False) -> ExampleSource | None:
+    return examples if isinstance(examples, ExampleSource) and (examples.k or judged) else None
+
+
+def _context_of(context: ContextSource | None, *, judged: bool = False) -> ContextSource | None:
+    return context if context is not None and (context.k or judged) else None
 
 
 def _stored(digest: str, rows: Sequence[ReferenceRow]) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.console import say
+from pipelines.plan_judge import judge_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,8 @@ def print_plan(plan: Mapping[str, Any], console: Console) -> None:
         _say(console, told)
         console.print(_routes(plan))
         _say_gate(plan, console)
+    if "judge" in plan:
+        _say(console, f"{judge_line(plan['judge'])}.")
     if plan["dead_letters"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan["dead_letters"].items())
         _say(console, f"Dead letters: {reasons}.")

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.answer_confidence import answer_features
 from router.evidence import gather
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from router.answer_confidence import AnswerHead
     from router.confidence import ConfidenceCurve
     from router.evidence import Evidence
+    from router.generated import Generated
     from router.head import Head
     from router.head_training import ScaledScores
     from router.job import Example, Task
@@ -62,6 +65,8 @@ class ModelCalibration:
     curve: ConfidenceCurve
     rows: int
     """How many answers of the oracle it was fitted to."""
+    answers: AnswerHead | None = None
+    """Of a generate task: from what is known of an answer to how often such ones pass the checker."""
 
     def read(self, scores: LabelScores) -> tuple[npt.NDArray[np.float64], float]:
         """Probabilities of the labels, and the probability that the answer they give is the oracle's.
@@ -70,6 +75,12 @@ class ModelCalibration:
         """
         probabilities = self.probabilities(gather([scores]))
         return probabilities[0], float(self.curve(surety(probabilities, multi_label=self.scaled is None))[0])
+
+    def sure_of(self, answer: Generated) -> float | None:
+        """The probability that a written answer passes the task's checker; None where nothing was learned."""
+        if self.answers is None or answer.log_probability is None:
+            return None
+        return float(self.curve(self.answers(answer_features([answer])))[0])
 
     def probabilities(self, seen: Evidence) -> npt.NDArray[np.float64]:
         """Probabilities of the labels for many answers at once, shape (records, labels)."""

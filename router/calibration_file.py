@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from router.answer_confidence import AnswerHead
 from router.calibration import ChosenPrompt, ModelCalibration
 from router.certification import Certificate, Certification, CertifyingRows
 from router.confidence import ConfidenceCurve
@@ -81,6 +82,7 @@ def _model(model: ModelCalibration) -> dict[str, Any]:
         "scaled": None if model.scaled is None else asdict(model.scaled),
         "head": None if model.head is None else model.head.inputs,
         "curve": asdict(model.curve),
+        **({} if model.answers is None else {"answers": asdict(model.answers)}),
     }
 
 
@@ -214,4 +216,12 @@ def _read_model(
         head,
         ConfidenceCurve(curve["above"], curve["below"], curve["shift"]),
         value["rows"],
+        _answer_head(value.get("answers")),
     )
+
+
+def _answer_head(value: Mapping[str, Any] | None) -> AnswerHead | None:
+    if value is None:
+        return None
+    center, scale, weights = (tuple(map(float, value[name])) for name in ("center", "scale", "weights"))
+    return AnswerHead(center, scale, weights, float(value["intercept"]))

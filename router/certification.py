@@ -109,13 +109,16 @@ def _with_fallible(
     tolerated = broken_at_most(len(sure), target=target, delta=delta, population=population)
     if tolerated is None or large is None:
         return None, tolerated
-    found: float | None = None
-    for threshold in [NOTHING, *np.unique(sure[sure >= 0.0])[::-1].tolist()]:
-        kept = sure >= threshold
-        if int((~np.where(kept, rows.agrees, large)).sum()) > tolerated:
-            break
-        found = threshold
-    return found, tolerated
+    # From the strictest on, each threshold trusts the records of one more confidence, ties together.
+    order = np.argsort(-sure, kind="stable")
+    sure, trusted, escalated = sure[order], ~rows.agrees[order], ~large[order]
+    wrong = escalated.sum() + np.append(0, np.cumsum(trusted.astype(np.int64) - escalated))
+    ends = np.flatnonzero(np.append(sure[:-1] != sure[1:], True) & (sure >= 0.0))
+    tested = wrong[np.append(0, ends + 1)] <= tolerated
+    passed = int(np.argmin(np.append(tested, False)))
+    if not passed:
+        return None, tolerated
+    return (NOTHING if passed == 1 else float(sure[ends[passed - 2]])), tolerated
 
 
 def certify_slices(

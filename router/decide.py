@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from router.answer_checks import failed_checks
+from router.answer_confidence import raw_confidence
 from router.bias import remove_bias
 from router.calibration import ModelCalibration, NotCalibrated, answers_of, surety
 from router.gate import NOTHING, GateRule
 from router.judge import JudgeRule, settle
 from router.judgement import View
+from router.likeness import agree
 from router.records import (
     Annotated,
     Annotation,
@@ -29,6 +32,7 @@ from router.student import StudentReading
 
 if TYPE_CHECKING:
     from router.bias import LabelBias
+    from router.generated import Generated
     from router.job import Job, Task, When
     from router.records import Answer
 
@@ -74,6 +78,8 @@ class Verdict:
     labels: tuple[str, ...]
     confidence: float | None
     scores: tuple[tuple[str, float], ...]
+    checks: tuple[str, ...] | None = None
+    """What a written answer does not pass; None for labels."""
 
 
 def decide(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter | Work:
@@ -113,7 +119,7 @@ def _judge(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLe
         if large is None or last.model == large:
             return _fall_back(work, policy, readings)
         return ask_next(work, large)
-    if last.scores is None or large is None or last.model == large:
+    if not last.weighed or large is None or last.model == large:
         return _finished(work, verdict, policy, readings)
     return _gate(work, verdict, policy, readings)
 
@@ -141,12 +147,14 @@ def _finished(work: Work, verdict: Verdict, policy: Policy, readings: Readings) 
         return found
     if not _audited(work, overruled, policy):
         return replace(found, overruled=overruled)
-    return replace(found, overruled=overruled, audit=set(overruled.labels) == set(verdict.labels))
+    task, text = policy.tasks[work.record.task], work.record.text
+    agrees = agree(task, overruled.labels, verdict.labels, text)
+    return replace(found, overruled=overruled, audit=agrees)
 
 
 def _audited(work: Work, small: Opinion, policy: Policy) -> bool:
     """Whether the record was asked about only to check an answer that is trusted."""
-    if small.confidence is None or _in_pilot(work, policy):
+    if small.confidence is None or small.checks or _in_pilot(work, policy):
         return False
     return small.confidence >= _threshold(work, small.labels, policy) and policy.gate.audits(work.record)
 
@@ -162,7 +170,7 @@ def _overruled(work: Work, policy: Policy, readings: Readings) -> Opinion | None
         return None
     first = work.answers[0]
     said = read_answer(first, policy.tasks[work.record.task], readings)
-    return None if said is None else Opinion(first.model, said.labels, said.confidence)
+    return None if said is None else Opinion(first.model, said.labels, said.confidence, said.checks or ())
 
 
 def ask_next(work: Work, model: str) -> Work:
@@ -175,7 +183,8 @@ def ask_next(work: Work, model: str) -> Work:
 
 def _trusted(work: Work, verdict: Verdict, policy: Policy) -> bool:
     threshold = _threshold(work, verdict.labels, policy)
-    return verdict.confidence is not None and verdict.confidence >= threshold
+    # What fails a check is trusted from no threshold on.
+    return verdict.confidence is not None and not verdict.checks and verdict.confidence >= threshold
 
 
 def _threshold(work: Work, labels: tuple[str, ...], policy: Policy) -> float:
@@ -189,6 +198,8 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
     """
     if answer.labels is not None:
         return Verdict(answer.labels, answer.confidence, ())
+    if answer.generated is not None:
+        return _read_written(answer.generated, task, readings.get((answer.model, task.name)))
     if answer.scores is None:
         return None
     names, multi = task.label_names, task.kind == "multi_label"
@@ -208,6 +219,23 @@ def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | Non
     return Verdict(labels, confidence, tuple(sorted(pairs, key=_probability, reverse=True)))
 
 
+def _read_written(
+    answer: Generated,
+    task: Task,
+    reading: LabelBias | ModelCalibration | StudentReading | NotCalibrated | None,
+) -> Verdict:
+    """A written answer: what fails a check is not to be trusted at all."""
+    checks = failed_checks(task, answer)
+    confidence = raw_confidence(answer)
+    if isinstance(reading, ModelCalibration):
+        confidence = reading.sure_of(answer)
+    elif isinstance(reading, NotCalibrated):
+        confidence = None
+    if checks and confidence is not None:
+        confidence = 0.0
+    return Verdict((answer.text,), confidence, (), checks)
+
+
 def _probability(score: tuple[str, float]) -> float:
     return score[1]
 
@@ -219,6 +247,8 @@ def _status(work: Work, verdict: Verdict, policy: Policy, overruled: Opinion | N
     if verdict.confidence is None or work.answers[0].model == policy.escalate_to:
         return (Status.ROUTED, rule) if rule is not None else (Status.KEPT, "default model")
     reason = _compared(verdict.confidence, _threshold(work, verdict.labels, policy))
+    if verdict.checks:
+        reason = f"{verdict.checks[0]}; {reason}"
     if not _trusted(work, verdict, policy):
         reason += ", no model to escalate to"
     return (Status.ROUTED, f"{rule}; {reason}") if rule is not None else (Status.KEPT, reason)
@@ -240,6 +270,8 @@ def _why_escalated(work: Work, policy: Policy, small: Opinion | None) -> str:
         return f"{first.model}: {first.detail}"
     if small.confidence is None:
         return f"{first.model}: not calibrated for this task, so it is not trusted"
+    if small.checks:
+        return f"{first.model}: {small.checks[0]}"
     threshold = _threshold(work, small.labels, policy)
     said = f"{first.model}: {_compared(small.confidence, threshold)}"
     if small.confidence < threshold:
@@ -272,7 +304,7 @@ def _fall_back(work: Work, policy: Policy, readings: Readings) -> Annotated | De
         verdict = read_answer(answer, task, readings)
         if verdict is not None:
             # An answer that was to be audited is trusted all the same.
-            if answer.scores is not None and _trusted(work, verdict, policy):
+            if answer.weighed and _trusted(work, verdict, policy):
                 status = Status.KEPT if work.route.rule is None else Status.ROUTED
             return _annotate(work, verdict, answer, status, last.detail)
     record, detail = work.record, f"{last.model}: {last.detail}"
@@ -292,6 +324,7 @@ def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reas
         reason=reason,
         parts=answer.scores.parts if answer.scores is not None else 1,
         raw_answer=work.answers[-1].raw,
+        checks=verdict.checks,
         shown=answer.shown,
     )
     total = next(iter(calls.values())) if len(calls) == 1 else sum(calls.values(), Usage())

@@ -66,14 +66,12 @@ class PackModel(Strict):
 
 
 class PackHead(Strict):
-    """What was learned of a small model on labelled rows: used where model and prompt are the same."""
+    """What was learned of labelled rows: a calibration, as `tekizai calibrate` leaves it."""
 
     folder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "head"
     """The folder in the pack with calibration.json and calibration.safetensors."""
-    model: Name
-    """The model it belongs to, as `source` in a job file."""
-    model_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """The SHA-256 of that model's file."""
+    model: Name | None = None
+    """The model whose scores it reads, as `source` in a job file; null: it reads the text alone."""
     trained_on: Name
     """The rows it was trained on."""
     licence: Name
@@ -113,7 +111,7 @@ class Pack(Strict):
     @model_validator(mode="after")
     def _head_has_a_model(self) -> Pack:
         known = [one.source for one in self.models if one.source is not None]
-        if self.head is not None and self.head.model not in known:
+        if self.head is not None and self.head.model not in {*known, None}:
             says = "is none of `models`; add it there"
             refuse([(("head", "model"), says, self.head.model)])
         return self

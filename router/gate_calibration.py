@@ -21,10 +21,10 @@ AgreementParts = Mapping[str, Mapping[str, tuple[int, int]]]
 of them agree with the oracle."""
 
 
-def agreement_parts(kept: Iterable[tuple[str, str | None, str, bool]]) -> AgreementParts:
+def agreement_parts(kept: Iterable[tuple[str, str | None, str | None, bool]]) -> AgreementParts:
     """Count kept answers and those that agree, from each one's language, domain, labels and agreement.
 
-    A domain that was not looked for, or not found, is left out.
+    A domain that was not looked for, or not found, is left out; so are written answers, which are no labels.
     """
     found: dict[str, dict[str, tuple[int, int]]] = {"language": {}, "domain": {}, "label": {}}
     for language, domain, label, agrees in kept:

@@ -7,6 +7,7 @@ sample that was answered by both tells how many of those there can be.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -95,6 +96,7 @@ def certify_threshold(
     return float(accepted.min()) if len(accepted) else None
 
 
+@functools.lru_cache(maxsize=4096)
 def tolerated_errors(
     sampled: int, *, target: float, delta: float, population: Population | None = None
 ) -> int | None:
@@ -115,6 +117,7 @@ def tolerated_errors(
     return None if least < 0 else least
 
 
+@functools.lru_cache(maxsize=4096)
 def broken_at_most(
     sampled: int, *, target: float, delta: float, population: Population | None = None
 ) -> int | None:

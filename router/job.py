@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from router import job_checks
+from router import job_checks, job_generation
 from router.adapter_checks import adapter_problems
 from router.adapters import ModelsByName, names_of
 from router.job_adapters import Adapter
@@ -235,7 +235,9 @@ class Job(Strict):
         known = (info.data.get(name) for name in ("input", "models"))
         problems = job_checks.routing_problems(routing, *known)
         rules = rule_problems(routing.rules, *(info.data.get(name) for name in ("tasks", "limits", "router")))
-        job_checks.refuse([*problems, *rules, *judge_problems(routing, info.data.get("models"))])
+        written = job_generation.promise_problems(routing, info.data.get("tasks"))
+        judge = judge_problems(routing, info.data.get("models"))
+        job_checks.refuse([*problems, *rules, *judge, *written])
         return routing
 
     @field_validator("calibration")
@@ -247,7 +249,8 @@ class Job(Strict):
     @field_validator("audit")
     @classmethod
     def _audit_fits(cls, audit: Audit | None, info: ValidationInfo) -> Audit | None:
-        job_checks.refuse(job_checks.audit_problems(audit, info.data.get("routing")))
+        problems = job_checks.audit_problems(audit, info.data.get("routing"))
+        job_checks.refuse([*problems, *job_generation.audit_problems(audit, info.data.get("tasks"))])
         return audit
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from router.answer_schema import completed, load_schema, schema_problems
+from router.job_generation import GENERATE, example_problems, generation_problems, misplaced_keys
 from router.job_wording import looks_secret, suggestion
 from router.names import STUDENT
 from router.retrieval_checks import source_problems
@@ -76,6 +78,17 @@ def word_or_number(value: object) -> str:
     return "word" if isinstance(value, str) else "number"
 
 
+def read_schema(value: object) -> object:
+    """Return a task's JSON Schema, read from its file where it names one, with what its objects leave out."""
+    try:
+        found = load_schema(value)
+    except ValueError as error:
+        raise _rule_error(str(error)) from error
+    if not isinstance(found, dict):
+        raise _rule_error("is not a JSON Schema; give an object, or the path or URL of one")
+    return found if schema_problems(found) else completed(found)
+
+
 def complete_gate(data: object) -> object:
     """Add what a gate with a target left out: delta 0.05, the oracle `llm` and no student."""
     if not isinstance(data, dict) or data.get("target") is None:
@@ -86,13 +99,22 @@ def complete_gate(data: object) -> object:
 
 def task_problems(task: Task) -> list[Problem]:
     """Say which labels of a task are twice there or too few, and which examples' labels it does not have."""
-    problems = _repeated([("labels", i, "name") for i in range(len(task.labels))], task.label_names)
+    if task.kind == GENERATE:
+        return generation_problems(task)
+    problems = [*misplaced_keys(task), *example_problems(task)]
+    if not task.labels:
+        if "labels" not in task.model_fields_set:
+            return [*problems, (("labels",), "missing; give the labels to choose from", None)]
+        return [*problems, (("labels",), "has 0 entries; give at least 1", [])]
+    problems += _repeated([("labels", i, "name") for i in range(len(task.labels))], task.label_names)
     if task.kind == "single_label" and len(task.labels) < 2:  # noqa: PLR2004 - one label leaves no choice
         problems.append((("labels",), "has 1 label; single_label needs at least 2", None))
     if not isinstance(task.examples, tuple):
         problems += source_problems(task.examples, multi_label=task.kind == "multi_label")
     for i, example in enumerate(task.shown):
         at: Place = ("examples", i, "label")
+        if "label" not in example.model_fields_set:
+            continue
         if isinstance(example.label, str):
             problems += _unknown([(at, example.label)], task.label_names, "a label of this task")
         elif task.kind == "single_label":
@@ -118,7 +140,9 @@ def gate_problems(gate: Gate) -> list[Problem]:
         return [((), says, None)]
     if gate.target is not None:
         return []
-    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per, "student": gate.student}
+    # `off` is said where a pack brings a student.
+    student = None if gate.student == "off" else gate.student
+    terms = {"delta": gate.delta, "oracle": gate.oracle, "per": gate.per, "student": student}
     says = "goes with target; leave it out, or give target in place of min_confidence"
     return [((name,), says, value) for name, value in terms.items() if value is not None]
 

@@ -17,9 +17,12 @@ import numpy as np
 import orjson
 
 from router.adapters import AdaptedModel
+from router.answer_prompt import asked_facts, hosted_facts
 from router.calibration import asked_task
+from router.generated import read_generated, write_generated
+from router.job_generation import GENERATE
 from router.job_tasks import ExampleSource
-from router.llm_prompt import answer_schema, messages
+from router.llm_prompt import answer_schema, messages, output_bound
 from router.records import Answer, Failure, LabelScores, Shown, Usage
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ FORMAT = 1
 
 SCORING = 2
 """Raised whenever scoring a label changes so much that earlier answers no longer count."""
+
+GENERATING = 1
+"""The same of writing an answer."""
 
 KEY_START, KEY_END = len(b'{"key":"'), len(b'{"key":"') + 32
 """Where the text's key stands in a line, so that an index needs no parsing."""
@@ -99,11 +105,15 @@ def local_fingerprint(  # noqa: PLR0913 - each is a fact of its own
         facts |= {"prompt": asdict(chosen.form), "forms": []}
     if chosen is not None and not chosen.label_tree:
         facts["labels"] = "first token"
+    if task.kind == GENERATE:
+        facts |= {"scoring": None, "generating": GENERATING}
     return facts_digest(facts)
 
 
 def _task_facts(task: Task) -> dict[str, Any]:
     """The task; where its examples and passages come from is told by what is shown of them."""
+    if task.kind == GENERATE:
+        return asked_facts(task)
     facts: dict[str, Any] = task.model_dump(mode="json", exclude={"context"})
     if isinstance(task.examples, ExampleSource):
         # As it was before a source could say more, so that earlier answers still count.
@@ -120,10 +130,12 @@ def hosted_fingerprint(task: Task, model: OpenAIModel, retrieval: Mapping[str, A
         "engine": model.engine,
         "base_url": model.base_url,
         "model": model.model,
-        "max_output_tokens": model.max_output_tokens,
+        "max_output_tokens": output_bound(task, model.max_output_tokens),
         "messages": messages(task, ""),
         "schema": answer_schema(task),
     }
+    if task.kind == GENERATE:
+        facts |= hosted_facts(task)
     if retrieval is not None:
         facts |= {"retrieval": retrieval, "context": model.context}
     return facts_digest(facts)
@@ -164,6 +176,8 @@ def write_entry(entry: Entry) -> bytes:
                 body[name] = base64.b64encode(values.astype("<f2").tobytes()).decode()
     if answer.labels is not None:
         body["labels"] = list(answer.labels)
+    if answer.generated is not None:
+        body |= write_generated(answer.generated)
     if answer.shown is not None:
         body["shown"] = asdict(answer.shown)
     extras = {"failure": answer.failure, "detail": answer.detail, "raw": answer.raw}
@@ -208,6 +222,7 @@ def read_entry(line: bytes, model: str) -> Entry | None:
             failure=None if failure is None else Failure(failure),
             detail=data.get("detail", ""),
             raw=data.get("raw"),
+            generated=read_generated(data),
             shown=_shown(data),
             confidence=None if data.get("confidence") is None else float(data["confidence"]),
         )

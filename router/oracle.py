@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from router.decide import read_answer
+from router.job_generation import GENERATE
 
 if TYPE_CHECKING:
     from router.job import Task
@@ -21,12 +22,14 @@ def oracle_labels(answer: Answer | None, task: Task) -> frozenset[str] | None:
 
 
 def gold_labels(gold: str | None, task: Task) -> frozenset[str] | None:
-    """The labels of a gold column: a label's name, or for multi_label a JSON list of names.
+    """The labels of a gold column: a label's name, for multi_label a JSON list of names, or a right answer.
 
     None where the record has none. Raises `ValueError` for a label that the task does not have.
     """
     if gold is None:
         return None
+    if task.kind == GENERATE:
+        return frozenset({gold})
     labels = _listed(gold) if task.kind == "multi_label" else [gold]
     for label in labels:
         if label not in task.label_names:

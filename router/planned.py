@@ -47,6 +47,8 @@ class Planned:
     agreement: Agreement = field(default_factory=lambda: Agreement(None, None))
     pace: Pace | None = None
     """How fast the machine is, apart from the models; None where that was not measured."""
+    judge: Mapping[str, Any] | None = None
+    """What is to be expected of the judge; None where the job has none or nothing was asked."""
 
 
 def plan_value(job: Job, planned: Planned, *, made: datetime) -> dict[str, Any]:
@@ -80,30 +82,34 @@ def plan_value(job: Job, planned: Planned, *, made: datetime) -> dict[str, Any]:
         }
     if found is not None:
         value["ways"] = {name: _way(found.ways[name]) for name in WAYS if name in found.ways}
-        value["asked"] = {name: _interval(one) for name, one in found.asked.items()}
-        value["escalated"] = _interval(found.ways["this_job"].large_records.over(census.annotated))
+        value["asked"] = {name: interval_value(one) for name, one in found.asked.items()}
+        value["escalated"] = interval_value(found.ways["this_job"].large_records.over(census.annotated))
         if job.budget is not None:
-            value["over_budget"] = _interval(found.over_budget)
+            value["over_budget"] = interval_value(found.over_budget)
+    if planned.judge is not None:
+        value["judge"] = dict(planned.judge)
     return value
 
 
 def _way(way: Way) -> dict[str, Any]:
     return {
         "usd": {
-            "expected": _money(way.usd.expected),
-            "low": _money(way.usd.low),
-            "high": _money(way.usd.high),
+            "expected": money_value(way.usd.expected),
+            "low": money_value(way.usd.low),
+            "high": money_value(way.usd.high),
         },
-        "seconds": _interval(way.seconds),
-        "large_records": _interval(way.large_records),
+        "seconds": interval_value(way.seconds),
+        "large_records": interval_value(way.large_records),
     }
 
 
-def _interval(one: Interval) -> dict[str, float]:
+def interval_value(one: Interval) -> dict[str, float]:
+    """An interval as JSON."""
     return {"expected": round(one.expected, 6), "low": round(one.low, 6), "high": round(one.high, 6)}
 
 
-def _money(value: float) -> str:
+def money_value(value: float) -> str:
+    """Dollars as text, to the micro-dollar."""
     return write_money(Decimal(repr(value)).quantize(_MICRO))
 
 
@@ -120,7 +126,7 @@ def _routes(job: Job, works: Sequence[Work], records: int) -> list[dict[str, Any
                 "rule": number,
                 "when": "every other record" if rule is None else describe_when(rule.when),
                 "model": job.routing.default if rule is None else rule.use,
-                "records": _interval(
+                "records": interval_value(
                     Interval(shares.expected * records, shares.low * records, shares.high * records)
                 ),
             }

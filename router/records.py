@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from router.generated import Generated
     from router.judgement import Dispute, Judged, Judgement
 
 MONEY_QUANTUM = Decimal("0.000000000001")
@@ -200,7 +201,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What one model said about one record: scores (local engines), labels (remote ones) or a failure."""
+    """What one model said about one record: scores, labels (remote ones), a written answer, or a failure."""
 
     model: str
     usage: Usage
@@ -216,6 +217,15 @@ class Answer:
     """None where the model is shown nothing that was retrieved."""
     confidence: float | None = None
     """How sure a hosted model was of its labels; None where that was not asked or not told."""
+    generated: Generated | None = None
+    """Of a generate task: what it wrote."""
+
+    @property
+    def weighed(self) -> bool:
+        """Whether the model says how sure it is, so that a gate can judge the answer."""
+        return self.scores is not None or (
+            self.generated is not None and self.generated.log_probability is not None
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +255,7 @@ class Annotation:
 
     task: str
     labels: tuple[str, ...]
-    """Exactly one for single_label; any number for multi_label."""
+    """Exactly one for single_label; any number for multi_label; the answer alone for generate."""
     confidence: float | None
     """None where the model gave no probability."""
     scores: tuple[tuple[str, float], ...]
@@ -255,6 +265,8 @@ class Annotation:
     reason: str
     parts: int = 1
     raw_answer: str | None = None
+    checks: tuple[str, ...] | None = None
+    """Of a written answer, the checks that it does not pass and why; None where labels were chosen."""
     shown: Shown | None = None
     """What was retrieved for the model that had the last word; None where it is shown nothing of that."""
 
@@ -266,6 +278,8 @@ class Opinion:
     model: str
     labels: tuple[str, ...]
     confidence: float | None
+    checks: tuple[str, ...] = ()
+    """What a written answer did not pass."""
 
 
 @dataclass(frozen=True, slots=True)

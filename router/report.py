@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from router.charts import spending_curve
 from router.flow import flow_diagram, sent_to
+from router.job_generation import GENERATE
 from router.page import SHOWN_CHARACTERS, cut, render_page
 from router.records import Status
 from router.report_money import basis, planned, saved
@@ -17,6 +19,7 @@ from router.report_time import over_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_MICRO = Decimal("0.000001")
 SHOWN_SAMPLES = 20
 """How many of the rows to review the page shows."""
 
@@ -29,7 +32,8 @@ _MEANINGS = {
     Status.DUPLICATE: "the text was there before under the same task; its answer was taken over at no cost",
     Status.OVER_BUDGET: "the small model's answer stands, because the money was spent",
     Status.LLM_UNAVAILABLE: "the small model's answer stands, because the next model could not be asked",
-    Status.LLM_UNUSABLE: "the small model's answer stands, because the LLM gave no label of the list",
+    Status.LLM_UNUSABLE: "the small model's answer stands, because the LLM gave no label of the list "
+    "(or wrote no answer that passes the checks)",
     Status.JUDGED: "the models disputed or the large one was unsure: the judge's verdict stands",
     Status.NEEDS_HUMAN: "the judge could not settle it: the large model's answer stands until a person looks",
 }
@@ -70,7 +74,8 @@ def render_report(
         models=_models(summary, tables),
         **_of_tables(tables, summary["records"]["dead_lettered"], manifest),
         statuses=_statuses(summary["status"]),
-        quality=known_quality(summary, tables, certifying),
+        judge=_judge(summary.get("judge")),
+        quality={**known_quality(summary, tables, certifying), "written": _writes(manifest)},
         dead_letters=sorted(summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])),
         calibration=[_calibration(entry) for entry in summary.get("calibration", ())],
         samples=[_sample(row) for row in itertools.islice(samples, SHOWN_SAMPLES)],
@@ -86,6 +91,11 @@ def with_names(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[
     labels = {task["name"]: [label["name"] for label in task["labels"]] for task in job.get("tasks", ())}
     calibration = [{**entry, "labels": labels.get(entry["task"])} for entry in summary.get("calibration", ())]
     return {**summary, "name": job.get("name"), "calibration": calibration}
+
+
+def _writes(manifest: Mapping[str, Any]) -> bool:
+    """Whether the job has a task whose answers are written."""
+    return any(task.get("kind") == GENERATE for task in manifest.get("job", {}).get("tasks", ()))
 
 
 def _asked(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -157,6 +167,14 @@ def _tenths(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Ten points of a curve that has a hundred, for those who read figures."""
     step = max(1, len(points) // 10)
     return [(f"{one['records']:,}", one["usd"]) for one in points[step - 1 :: step]]
+
+
+def _judge(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What came of disputes, with what one of them cost; None where there is no judge or nothing to judge."""
+    if found is None:
+        return None
+    each = (Decimal(found["usd"]) / found["disputes"]).quantize(_MICRO)
+    return {**found, "each": f"{each:f}"}
 
 
 def _statuses(counts: Mapping[str, int]) -> list[dict[str, Any]]:

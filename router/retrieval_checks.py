@@ -25,7 +25,7 @@ def source_problems(source: ExampleSource, *, multi_label: bool) -> list[Problem
             "nearest rows to show; give one of them"
         )
         return [(("examples",), says, None)]
-    given = {"id": source.id, "for": source.models}
+    given = {"id": source.id, "for": source.models, "digest": source.digest}
     return [
         (("examples", name), "is about retrieved examples; give `k` too, or leave it out", value)
         for name, value in given.items()

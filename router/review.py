@@ -101,7 +101,8 @@ def _kind(row: Annotated) -> tuple[str, float] | None:
         return None
     if said.status is Status.NEEDS_HUMAN:
         return "needs_human", 0.0
-    if small is not None and set(small.labels) != set(said.labels):
+    # Two written answers hardly ever are the same, which is no dispute.
+    if said.checks is None and small is not None and set(small.labels) != set(said.labels):
         return "disputed", math.inf if small.confidence is None else -small.confidence
     return None if said.confidence is None else ("unsure", said.confidence)
 

@@ -10,6 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
+from router.job_generation import GENERATE
 from router.records import Status
 
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ _AGENT_CHARACTERS = 200
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def review_task(row: ReviewRow, *, several: bool, shown: str = _TEXT) -> dict[str, Any]:
+def review_task(
+    row: ReviewRow, *, several: bool, shown: str = _TEXT, written: bool = False
+) -> dict[str, Any]:
     """A record as a task of Label Studio and a record of Argilla.
 
     Args:
         row: The record with what was said of it.
         several: Whether its task is a multi_label one.
         shown: What `name_of_text` gives for the job's tasks.
+        written: Whether its task is a generate one, whose answer is text to be corrected.
     """
     facts = {
         "task": row.task,
@@ -49,8 +53,8 @@ def review_task(row: ReviewRow, *, several: bool, shown: str = _TEXT) -> dict[st
     choices = {
         "from_name": row.task,
         "to_name": shown,
-        "type": "choices",
-        "value": {"choices": list(row.said.labels)},
+        "type": "textarea" if written else "choices",
+        "value": {"text" if written else "choices": list(row.said.labels)},
     }
     return {
         "id": row.id,
@@ -108,6 +112,9 @@ def label_studio_config(tasks: Sequence[Mapping[str, Any]]) -> str:
     for task in tasks:
         several = task["kind"] == "multi_label"
         _add(view, "Header", size="5", value=f"{task['name']}: {task['instruction']}")
+        if task["kind"] == GENERATE:
+            _add(view, "TextArea", name=task["name"], toName=shown, editable="true", maxSubmissions="1")
+            continue
         choices = _add(
             view,
             "Choices",

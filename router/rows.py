@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from router.records import Annotated
+    from router.records import Annotated, Annotation
 
 ADDED_COLUMNS = ("annotation", "route", "usage")
 
@@ -19,12 +19,14 @@ ADDED_COLUMNS = ("annotation", "route", "usage")
 def annotation_row(
     row: Annotated, *, multi_label: bool, retrieval: bool = False, judge: bool = False
 ) -> dict[str, Any]:
-    """The `annotation` column; `label` for single_label tasks, `labels` for multi_label ones.
+    """The `annotation` column: `label`, `labels` (multi_label) or `answer` (generate).
 
     Jobs with `retrieval` have the ids of what was shown too, null where the model is shown nothing of that;
     those with a `judge` say how the record was judged.
     """
     said = row.annotation
+    if said.checks is not None:
+        return _written_row(said)
     shown: dict[str, Any] = {}
     if retrieval:
         ids = said.shown
@@ -43,6 +45,20 @@ def annotation_row(
         "raw_answer": said.raw_answer,
         **shown,
         **({"judge": judged_row(row.judged)} if judge else {}),
+    }
+
+
+def _written_row(said: Annotation) -> dict[str, Any]:
+    """The `annotation` column of a generate task; what an answer has not is left out."""
+    return {
+        "task": said.task,
+        "answer": said.labels[0],
+        "confidence": said.confidence,
+        "checks": list(said.checks or ()),
+        "model": said.model,
+        "status": said.status.value,
+        "reason": said.reason,
+        "raw_answer": said.raw_answer,
     }
 
 

@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
-from router.llm_prompt import answer_schema, messages
+from router.llm_prompt import answer_schema, messages, output_bound
 from router.prices import cost
 from router.retrieval import NOTHING_FOUND
 
@@ -79,6 +79,7 @@ def worst_cost(
     No tokenizer makes more tokens than there are bytes, so the bytes of the messages bound the prompt. Calls
     that a provider bills though their transfer broke are not in it: nobody can know them.
     """
+    bound = output_bound(task, max_output_tokens)
     sent = len(json.dumps(messages(task, text, found), ensure_ascii=False).encode("utf-8", "replace"))
-    tokens = sent + len(json.dumps(answer_schema(task))) + _FRAME_TOKENS + max_output_tokens
-    return cost(price, tokens, 0, max_output_tokens) * _CALLS_A_RECORD
+    tokens = sent + len(json.dumps(answer_schema(task))) + _FRAME_TOKENS + bound
+    return cost(price, tokens, 0, bound) * _CALLS_A_RECORD

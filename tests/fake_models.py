@@ -8,12 +8,14 @@ steering stands after its name, `small=positive:0.6 large=negative:0.9`, and is 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.generated import Generated
 from router.records import LabelScores, Usage
 from transforms.llama_adapter import EngineError
 from transforms.slm_handler import LlamaCppModelHandler
@@ -35,6 +37,7 @@ SECONDS = 0.5
 FEATURES = np.zeros(4, dtype=np.float32)
 """They say nothing."""
 
+_WRITTEN = re.compile(r"(\w*)=\[([^\]]*)\]:([0-9.]+)")
 _STEERED = re.compile(r"(\w*)=(\w+):([0-9.]+)")
 
 
@@ -63,6 +66,18 @@ class FakeScorer:
     def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
         """What `score` gives; everything that was found has room."""
         return *self.score(task, text), found
+
+    def generate(self, task: str, text: str) -> tuple[Generated, Usage]:
+        """The answer that the text gives this model as `NAME=[answer]:PROBABILITY`; else `nothing`, at .1."""
+        self.asked += 1
+        if "!engine" in text:
+            raise EngineError("llama.cpp failed on this batch")
+        steered = [found for found in _WRITTEN.findall(text) if found[0] in ("", self.name)]
+        _, answer, sure = steered[0] if steered else ("", "nothing", "0.1")
+        log = math.log(float(sure))
+        cut = answer.endswith("…")
+        said = Generated(answer, "en", len(answer.split()), log, 2.0 * log, None, cut)
+        return said, Usage(INPUT_TOKENS, CACHED_TOKENS, said.tokens, SECONDS)
 
     def score_many(self, task: str, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
         """What `score` gives for each."""

@@ -41,7 +41,12 @@ class OutputRows:
 
 
 def read_output_rows(
-    filesystem: AbstractFileSystem, folder: str, *, gold: str | None = None, multi_label: Collection[str] = ()
+    filesystem: AbstractFileSystem,
+    folder: str,
+    *,
+    gold: str | None = None,
+    multi_label: Collection[str] = (),
+    written: Collection[str] = (),
 ) -> OutputRows:
     """The rows of `annotations-*.parquet` or `.jsonl`.
 
@@ -50,10 +55,11 @@ def read_output_rows(
         folder: The output folder, as the filesystem names it.
         gold: The input's column with the true label, where it has one.
         multi_label: Names of the tasks whose true labels are sets.
+        written: Names of the generate tasks, whose answers are not judged here.
     """
     records, labels, calls = [_records(_empty())], [_labels(_empty())], [_calls(_empty())]
     for frame in _batches(filesystem, folder, gold):
-        judged = _judged(frame, multi_label)
+        judged = _judged(frame, multi_label, written)
         records.append(_records(judged))
         labels.append(_labels(judged))
         calls.append(_calls(judged))
@@ -117,7 +123,7 @@ def _empty() -> pl.DataFrame:
     return pl.DataFrame(schema={**_columns(), "said": pl.List(pl.String), "true": pl.List(pl.String)})
 
 
-def _judged(frame: pl.DataFrame, multi_label: Collection[str]) -> pl.DataFrame:
+def _judged(frame: pl.DataFrame, multi_label: Collection[str], written: Collection[str] = ()) -> pl.DataFrame:
     """With the labels that were `said` and those that are `true`, as lists; null where none are known."""
     said, true = pl.concat_list("label"), pl.concat_list("gold")
     if multi_label:
@@ -125,6 +131,10 @@ def _judged(frame: pl.DataFrame, multi_label: Collection[str]) -> pl.DataFrame:
         said = pl.when(several).then(pl.col("labels")).otherwise(said)
         sets = pl.col("gold").map_elements(read_gold, pl.List(pl.String))
         true = pl.when(several).then(sets).otherwise(true)
+    if written:
+        frame = frame.with_columns(
+            pl.when(pl.col("task").is_in(list(written))).then(None).otherwise(pl.col("gold")).alias("gold")
+        )
     # A list of nothing known is not known.
     true = pl.when(pl.col("gold").is_not_null()).then(true)
     return frame.with_columns(said.alias("said"), true.alias("true"))

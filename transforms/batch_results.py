@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from router.batch_notes import FirstAnswer
-from router.llm_prompt import messages, reminder
+from router.llm_prompt import messages, output_bound, reminder
 from router.records import Answer, Failure, Usage
 from router.retrieval import NOTHING_FOUND
 from transforms import llm_wire
 from transforms.llm_network import ErrorStatus
+from transforms.llm_reading import told_answer
 from transforms.llm_trouble import trouble_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Question:
     @property
     def chat(self) -> list[dict[str, str]]:
         """The messages to send."""
-        chat = messages(self.task, self.text, self.found)
-        return chat if self.first is None else [*chat, *reminder(self.first.raw)]
+        chat, first = messages(self.task, self.text, self.found), self.first
+        return chat if first is None else [*chat, *reminder(first.raw, self.task, first.detail)]
 
     @property
     def spent(self) -> Usage:
@@ -98,7 +99,7 @@ class Judge:
 
     def body(self, question: Question, dialect: llm_wire.Dialect) -> dict[str, Any]:
         """The request that asks a question."""
-        parameters = dialect.parameters(question.task, self.model.max_output_tokens)
+        parameters = dialect.parameters(question.task, self._bound(question))
         return {"model": self.model.model, "messages": question.chat, **parameters}
 
     def outcome(self, question: Question, line: ResultLine, dialect: llm_wire.Dialect) -> Outcome:
@@ -108,7 +109,7 @@ class Judge:
         if line.status is None:
             return Outcome(again=f"{line.code or 'error'}: {self.reader.clean(line.said)}")
         if llm_wire.is_about_parameters(line.status, line.said):
-            sent = dialect.parameters(question.task, self.model.max_output_tokens)
+            sent = dialect.parameters(question.task, self._bound(question))
             refused = llm_wire.refused_parameter(line.said, line.parameter, sent)
             if refused is not None and dialect.without(refused) is not None:
                 return Outcome(refused=refused)
@@ -127,6 +128,9 @@ class Judge:
         raw = None if first is None else first.raw
         return Answer(self.name, question.spent.there(self.now()), failure=failure, detail=told, raw=raw)
 
+    def _bound(self, question: Question) -> int:
+        return output_bound(question.task, self.model.max_output_tokens)
+
     def _read(self, question: Question, body: bytes) -> Outcome:
         reading = self.reader.read(question.task, question.chat, body)
         first = question.first
@@ -135,7 +139,7 @@ class Judge:
         if reading.labels is not None:
             detail = "; ".join(note for note in notes if note)
             answer = Answer(self.name, usage, labels=reading.labels, detail=detail, shown=question.shown)
-            return Outcome(answer=answer)
+            return Outcome(answer=told_answer(question.task, question.text, answer))
         if first is None:
             detail = "; ".join(note for note in (reading.detail, reading.note) if note)
             return Outcome(first=FirstAnswer(reading.usage, detail, reading.raw))

@@ -186,6 +186,8 @@ def _stated(bias: LabelBias | ModelCalibration | StudentReading, layout: RowForm
         method = "a learned head" if bias.head is not None else "the label scores, divided by their mean"
         if bias.scaled is None:
             method = "the label scores as they are"
+        if bias.task in layout.generate:
+            method = "a regression on the answer's token probabilities, agreement and length"
         return {"model": bias.model, "task": bias.task, "method": method, "records": bias.rows}
     method = "divided by the mean prediction" if bias.usable else "none: too few records to estimate a mean"
     if bias.task in layout.multi_label:

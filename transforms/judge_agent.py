@@ -44,7 +44,7 @@ def check_library() -> None:
     """Raise `JudgeLibraryError` unless the agent library is installed."""
     if importlib.util.find_spec(_PACKAGE) is None:
         raise JudgeLibraryError(
-            "routing.judge: needs the agent library; `pip install pydantic-ai-slim` with Python 3.11 or newer, "
+            "routing.judge: needs the agent library; `pip install pydantic-ai-slim` (Python 3.11 or newer), "
             "or leave the judge out"
         )
 
@@ -103,7 +103,7 @@ async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tupl
     agent = _agent(bench, judge)
     async with _client(calls) as client:
         result = await agent.run(
-            question(bench.text, bench.dispute),
+            question(bench.record.text, bench.dispute),
             model=_model(client, native=judge.tool_calls == "native"),
             usage_limits=UsageLimits(request_limit=judge.max_steps),
         )

@@ -23,9 +23,11 @@ from transforms.journal import Journal, JournalOf, JournalPlace
 from transforms.judge_agent import judge_record
 from transforms.judge_calls import Desk, JudgeCalls
 from transforms.judge_other import OtherModel, OtherSession
-from transforms.judge_tools import Bench, Sources
+from transforms.judge_sources import Sources
+from transforms.judge_tools import Bench
 from transforms.llm_client import LlmClient
 from transforms.llm_handler import BudgetShare
+from transforms.nearest_rows import VERSION as INDEX_VERSION
 from transforms.one_at_a_time import OneAtATime
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from router.job import Judge, OpenAIModel, Task
     from router.prices import TokenPrice
-    from transforms.judge_sources import References
+    from router.retrieval import Retrieval
 
 _MICRO = Decimal(1_000_000)
 _KEY_BYTES = 16
@@ -48,7 +50,8 @@ class JudgeJob:
     price: TokenPrice
     tasks: Mapping[str, Task]
     place: JournalPlace
-    references: References
+    retrievals: Mapping[str, Retrieval]
+    """What it may search, by task."""
     budget: BudgetShare | None = None
     other: OtherModel | None = None
     """The model that gives second opinions."""
@@ -74,7 +77,7 @@ class JudgeJob:
             "settings": settings,
             "base_url": self.model.base_url,
             "model": self.model.model,
-            "references": self.references.digest,
+            "references": {name: one.facts(INDEX_VERSION) for name, one in sorted(self.retrievals.items())},
             "other": None if self.other is None else self.other.fingerprints,
             "prompt": judge_prompt.VERSION,
         }
@@ -125,7 +128,7 @@ class JudgeHandler(RemoteModelHandler[Work, Work, JudgeSession]):
             job.steps.fingerprints,
         )
         other = None if job.other is None else job.other.open()
-        return JudgeSession(desk, Journal(job.verdicts), job.references.open(), other)
+        return JudgeSession(desk, Journal(job.verdicts), Sources(job.retrievals), other)
 
     def request(
         self, batch: Sequence[Work], model: JudgeSession, inference_args: Mapping[str, Any] | None = None
@@ -174,7 +177,7 @@ class JudgeHandler(RemoteModelHandler[Work, Work, JudgeSession]):
 
         bench = Bench(
             self._job.tasks[work.record.task],
-            work.record.text,
+            work.record,
             dispute,
             session.sources,
             None if session.other is None else ask_other,

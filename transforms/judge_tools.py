@@ -5,9 +5,9 @@ No tool takes a path, a URL or a name: whatever a record's text talks a judge in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ from transforms.judge_arithmetic import calculate
 if TYPE_CHECKING:
     from router.job import Task
     from router.judgement import Dispute
+    from router.records import Record
+    from transforms.judge_sources import Sources
 
 _MOST = 8
 _SHOWN_CHARACTERS = 600
@@ -26,57 +28,12 @@ _SHOWN_SCORES = 5
 Count = Annotated[int, Field(ge=1, le=_MOST, description=f"how many, 1 to {_MOST}: 4 tell more than 1")]
 
 
-class Row(Protocol):
-    """A labelled text or a passage (`router.reference.ReferenceRow`)."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def text(self) -> str:
-        """What it says."""
-
-    @property
-    def label(self) -> str | tuple[str, ...] | None:
-        """Its label or labels; None of a passage."""
-
-
-class Near(Protocol):
-    """A row that was found."""
-
-    @property
-    def row(self) -> Row:
-        """The row."""
-
-    @property
-    def similarity(self) -> float:
-        """1 for the same text."""
-
-
-class Nearby(Protocol):
-    """Rows among which the nearest to a text are found (`transforms.nearest_rows.NearestRows`)."""
-
-    def nearest(self, text: str, k: int) -> Sequence[Near]:
-        """The k nearest rows, the nearest first, never the text itself."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What the tools of a worker process read; whatever is None the job does not have."""
-
-    examples: Mapping[str, Nearby] = field(default_factory=dict)
-    """Labelled rows by task."""
-    passages: Mapping[str, Nearby] = field(default_factory=dict)
-    """Guidelines by task."""
-
-
 @dataclass
 class Bench:
     """The tools of one record; each method is one of them, and its docstring is what the judge reads."""
 
     task: Task
-    text: str
+    record: Record
     dispute: Dispute
     sources: Sources
     ask_other: Callable[[], View | str] | None = None
@@ -87,9 +44,9 @@ class Bench:
     def tools(self, wanted: Sequence[str] | None) -> list[Callable[..., object]]:
         """The tools that are wanted (None: all) and that the job can serve."""
         served: dict[str, Callable[..., object]] = {"opinions": self.opinions}
-        if self.task.name in self.sources.examples:
+        if self.sources.has_examples(self.task.name):
             served["nearest_examples"] = self.nearest_examples
-        if self.task.name in self.sources.passages:
+        if self.sources.has_passages(self.task.name):
             served["guidelines"] = self.guidelines
         if self.ask_other is not None:
             served["second_opinion"] = self.second_opinion
@@ -104,7 +61,7 @@ class Bench:
     async def nearest_examples(self, k: Count) -> str:
         """Find labelled texts of the same task that resemble this one; people gave their labels."""
         self.used_up.add("nearest_examples")
-        found = self.sources.examples[self.task.name].nearest(self.text, k)
+        found = self.sources.examples(self.record, k)
         lines = [
             f"{number}. label: {_labels(one.row.label)}; similarity {one.similarity:.2f}; "
             f"text: {quoted(one.row.text, _SHOWN_CHARACTERS)}"
@@ -116,7 +73,7 @@ class Bench:
         self, query: Annotated[str, Field(max_length=500, description="what to look for")], k: Count
     ) -> str:
         """Find passages of the labelling guidelines."""
-        found = self.sources.passages[self.task.name].nearest(query, k)
+        found = self.sources.passages(self.task.name, query, k)
         lines = [f"[{one.row.id}] {quoted(one.row.text, 2 * _SHOWN_CHARACTERS)}" for one in found]
         return "\n".join(lines) or "There is none."
 

@@ -77,7 +77,7 @@ class PromptTooLongError(ValueError):
 def tokens_beside_text(model: LlamaModel, prompt: LabelPrompt, *, label_tree: bool) -> int:
     """Tokens that a record takes beside its text: the prompt's end, and the labels' branches."""
     labels = len(_label_trie(model, prompt).nodes) if label_tree else 0
-    return len(_tokens(model, prompt.end)) + labels
+    return len(prompt_tokens(model, prompt.end)) + labels
 
 
 class LabelScorer:
@@ -93,8 +93,8 @@ class LabelScorer:
         self._task = task
         self._prompt = prompt
         self._lead = prompt.lead
-        self._beginning = _with_begin(model.begin_tokens, _tokens(model, prompt.beginning))
-        self._end = _tokens(model, prompt.end)
+        self._beginning = with_begin(model.begin_tokens, prompt_tokens(model, prompt.beginning))
+        self._end = prompt_tokens(model, prompt.end)
         self._trie = _label_trie(model, prompt)
         self._feature_tokens = np.sort(
             np.random.default_rng(_FEATURE_SEED).choice(model.vocabulary, size=FEATURES, replace=False)
@@ -281,19 +281,20 @@ def _whole_edges(
     return {(node, token): float(value) for token, value in zip(wanted, values, strict=True)}
 
 
-def _with_begin(begin: list[int], tokens: list[int]) -> list[int]:
+def with_begin(begin: list[int], tokens: list[int]) -> list[int]:
     """Put BOS before a prompt, unless a chat template has written it already."""
     return tokens if tokens[: len(begin)] == begin else [*begin, *tokens]
 
 
-def _tokens(model: LlamaModel, segments: Sequence[Segment]) -> list[int]:
+def prompt_tokens(model: LlamaModel, segments: Sequence[Segment]) -> list[int]:
+    """The tokens of a part of a prompt."""
     return [token for part in segments for token in model.tokenize(part.text, special=part.template)]
 
 
 def tokens_before_label(model: LlamaModel, prompt: LabelPrompt, text: str) -> list[int]:
     """All tokens that a label follows: the prompt's beginning, a text that fits the context, and the end."""
-    beginning = _with_begin(model.begin_tokens, _tokens(model, prompt.beginning))
-    return [*beginning, *model.tokenize(prompt.lead + text, special=False), *_tokens(model, prompt.end)]
+    beginning = with_begin(model.begin_tokens, prompt_tokens(model, prompt.beginning))
+    return [*beginning, *model.tokenize(prompt.lead + text, special=False), *prompt_tokens(model, prompt.end)]
 
 
 def label_tokens(model: LlamaModel, prompt: LabelPrompt) -> list[Continuation]:

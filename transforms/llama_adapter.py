@@ -1,5 +1,7 @@
 """A typed adapter around llama-cpp-python's low-level API; but for `quantize_model`, none knows llama.cpp.
 
+With `llama_library`, `llama_tap` and `llama_grammar`, its parts.
+
 The high-level `Llama` class keeps logits of every token and builds a Python object per token; what the scorer
 needs is a KV cache it can rewind, batches in which a token may belong to several sequences, and the logits of
 a few positions. Reference: `llama.h` of llama.cpp (batch, memory and sequence functions).
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from transforms.llama_grammar import Tokens
 from transforms.llama_library import Batch, freed_with, library, log_tail
 from transforms.llama_tap import EMBEDDING, STATE, Tap
 from transforms.output_head import find_head
@@ -116,6 +119,11 @@ class LlamaModel:
         """
         table = self._c.llama_model_n_embd(self._model) * self.vocabulary
         return int(self._c.llama_model_n_params(self._model) - table)
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        """What its tokens are, for writing answers."""
+        return Tokens(self._vocab)
 
     @property
     def chat_template(self) -> str | None:

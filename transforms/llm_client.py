@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from router.breaker import Breaker, Outage, Ticket
-from router.llm_prompt import messages, reminder
+from router.llm_prompt import messages, output_bound, reminder
 from router.records import Failure, Usage
 from router.retrieval import NOTHING_FOUND
 from transforms import llm_wire
@@ -154,7 +154,7 @@ class LlmClient:
         outcome = self._ask(task, chat, tally)
         if outcome.failure is Failure.UNUSABLE and outcome.answered:
             tally.notes.append(f"the first answer could not be used: {outcome.detail}")
-            again = self._ask(task, [*chat, *reminder(outcome.raw)], tally)
+            again = self._ask(task, [*chat, *reminder(outcome.raw, task, outcome.detail)], tally)
             kept = None if again.labels is not None else again.raw or outcome.raw
             outcome = replace(again, raw=kept)
         return LlmReply(
@@ -197,7 +197,7 @@ class LlmClient:
         return without_key(text, self._key)
 
     def _ask(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> _Outcome:
-        bound, confidence = self._model.max_output_tokens, self._confidence
+        bound, confidence = output_bound(task, self._model.max_output_tokens), self._confidence
         body = self._deliver(
             chat, lambda dialect: dialect.parameters(task, bound, confidence=confidence), tally
         )

@@ -18,6 +18,7 @@ from router.spending import Spending, worst_cost
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
 from transforms.llm_client import LlmClient, LlmReply
+from transforms.llm_reading import told_answer
 from transforms.one_at_a_time import OneAtATime
 from transforms.retriever import Retriever
 
@@ -151,7 +152,8 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
             spent = reply.usage.usd
             shown = found.shown if session.retriever.retrieves(task) else None
             # Kept before anything else can fail, and settled after: a crash between the two costs nothing.
-            return self._kept(session, task, key, self._told(reply, shown)), reply
+            answer = told_answer(self._tasks[task], text, self._told(reply, shown))
+            return self._kept(session, task, key, answer), reply
         finally:
             session.spending.settle(call, spent)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from router.llm_prompt import parse_answer
+from router.answer_prompt import hosted_answer
+from router.job_generation import GENERATE
+from router.llm_prompt import output_bound, read_answer
 from router.prices import TokenPrice, cost
-from router.records import Usage
+from router.records import Answer, Usage
 from router.token_confidence import label_confidence
 from transforms import llm_wire
 
@@ -25,6 +27,7 @@ class Reading:
     """A completion, read: labels, or why there are none; what it cost either way."""
 
     labels: tuple[str, ...] | None
+    """Of a generate task, the answer alone."""
     usage: Usage
     """Its seconds are 0: they are the caller's to know."""
     detail: str = ""
@@ -49,27 +52,40 @@ class Reader:
     def read(self, task: Task, chat: Sequence[Mapping[str, str]], body: bytes) -> Reading:
         """Read the body of a response of status 200 to a chat, trusting nothing about its shape."""
         completion = llm_wire.read_completion(body)
-        usage, note = self._bill(completion, chat)
+        usage, note = self._bill(task, completion, chat)
         content = completion.content
-        labels = None if completion.problem or content is None else parse_answer(task, content)
+        labels, why = None, completion.problem
+        if task.kind == GENERATE:
+            why = why.replace("max_output_tokens", f"max_tokens ({task.token_bound})")
+        if not why and content is not None:
+            labels, why = read_answer(task, content, chat)
         if labels is not None:
             sure = label_confidence(completion.logprobs, content or "")
             return Reading(labels, usage, note=note, confidence=sure)
-        detail = completion.problem or "the answer is not the required JSON with labels from the list"
         raw = None if content is None else self.clean(content)[:MAX_RAW_CHARACTERS]
-        return Reading(None, usage, detail, raw, note)
+        return Reading(None, usage, why, raw, note)
 
-    def _bill(self, completion: llm_wire.Completion, chat: Sequence[Mapping[str, str]]) -> tuple[Usage, str]:
+    def _bill(
+        self, task: Task, completion: llm_wire.Completion, chat: Sequence[Mapping[str, str]]
+    ) -> tuple[Usage, str]:
         tokens, note = completion.tokens, ""
         if tokens is None:
             made = llm_wire.estimated_tokens(len(completion.content or ""))
             tokens = llm_wire.Tokens(
                 input=llm_wire.estimated_tokens(sum(len(message["content"]) for message in chat)),
-                output=min(made, self.max_output_tokens),
+                output=min(made, output_bound(task, self.max_output_tokens)),
             )
             note = _ESTIMATED
         usd = cost(self.price, tokens.input, tokens.cached, tokens.output)
         return Usage(tokens.input, tokens.cached, tokens.output, usd=usd), note
+
+
+def told_answer(task: Task, text: str, answer: Answer) -> Answer:
+    """The answer as it is kept: of a generate task, what the model wrote in the place of labels."""
+    if task.kind != GENERATE or answer.labels is None:
+        return answer
+    [said] = answer.labels
+    return replace(answer, labels=None, generated=hosted_answer(said, text))
 
 
 def without_key(text: str, key: str | None) -> str:

@@ -75,23 +75,30 @@ class RowFormat:
     """Whether ids of what was retrieved for a record are written."""
     judge: bool = False
     """Whether the job has a judge, whose transcripts are written."""
+    generate: frozenset[str] = frozenset()
+    """Names of the generate tasks."""
 
     def annotation_type(self) -> pa.DataType:
         """Arrow type of the `annotation` column."""
         labels = [("label", pa.string())] if self.single_label else []
         if self.multi_label:
             labels.append(("labels", pa.list_(pa.string())))
+        chosen = self.single_label or bool(self.multi_label)
+        written = [("answer", pa.string())] if self.generate else []
+        checks = [("checks", pa.list_(pa.string()))] if self.generate else []
         names = ("examples", "passages") if self.retrieval else ()
         return pa.struct(
             [
                 ("task", pa.string()),
                 *labels,
+                *written,
                 ("confidence", pa.float64()),
-                ("scores", _SCORES),
+                *checks,
+                *([("scores", _SCORES)] if chosen else []),
                 ("model", pa.string()),
                 ("status", pa.string()),
                 ("reason", pa.string()),
-                ("parts", pa.int64()),
+                *([("parts", pa.int64())] if chosen else []),
                 ("raw_answer", pa.string()),
                 *((name, pa.list_(pa.string())) for name in names),
                 *([("judge", _JUDGE)] if self.judge else []),

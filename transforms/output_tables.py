@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from router.evaluation import calibration_error, reliability, risk_coverage, share
+from router.job_generation import GENERATE
 from router.records import Status, write_money
 from transforms.annotation_rows import read_output_rows
 from transforms.output_files import annotation_files
@@ -51,7 +52,9 @@ def read_output_tables(
     job = manifest.get("job", {})
     several = [task["name"] for task in job.get("tasks", ()) if task.get("kind") == "multi_label"]
     gold = job.get("input", {}).get("gold")
-    return output_tables(read_output_rows(filesystem, folder, gold=gold, multi_label=several))
+    written = [task["name"] for task in job.get("tasks", ()) if task.get("kind") == GENERATE]
+    rows = read_output_rows(filesystem, folder, gold=gold, multi_label=several, written=written)
+    return output_tables(rows)
 
 
 def output_tables(rows: OutputRows) -> Table:

@@ -50,13 +50,14 @@ class Retriever:
             if one is None:
                 found.append(())
                 continue
-            rows = _rows_of(one, retrieval.encoder)
+            rows = rows_of(one, retrieval.encoder)
             own = record.id if one.own_ids else None
             found.append(tuple(rows.nearest(record.text, one.k, not_id=own)))
         return Found(*found)
 
 
-def _rows_of(one: ReferenceSet, encoder: str | None) -> NearestRows:
+def rows_of(one: ReferenceSet, encoder: str | None) -> NearestRows:
+    """The index over a set of rows, one a process. Raises what `Retriever.find` does."""
     # Of threads that need the rows at once, one makes the index.
     with _LOCK:
         return _open(one.url, one.digest, encoder)

@@ -14,10 +14,13 @@ from apache_beam.ml.inference.base import ModelHandler
 from apache_beam.utils.shared import Shared
 
 from router.adapters import AdaptedModel
+from router.answer_prompt import build_answer_prompt
 from router.assets import asset_path
 from router.calibration import asked_task
 from router.catalogue import choose_form, load_catalogue, records_together
+from router.generated import Generated
 from router.identity import text_key
+from router.job_generation import GENERATE
 from router.prices import local_cost
 from router.prompts import LabelPrompt, build_prompt
 from router.records import Answer, Failure, Record, Usage, Work, as_kept, text_bytes
@@ -29,6 +32,7 @@ from transforms.lora_model import LoraModel, shared_model
 from transforms.model_files import fetch_model
 from transforms.retriever import Retriever
 from transforms.text_encoder import ENCODER, TextEncoder, shared_encoder
+from transforms.text_generator import TextGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,7 +44,14 @@ if TYPE_CHECKING:
     from router.records import LabelScores, Shown
     from router.retrieval import Found, Retrieval
 
-    _Scored = tuple[LabelScores, Usage] | tuple[LabelScores, Usage, Shown] | EngineError | PromptTooLongError
+    _Said = (
+        tuple[LabelScores, Usage]
+        | tuple[LabelScores, Usage, Shown]
+        | tuple[Generated, Usage]
+        | EngineError
+        | PromptTooLongError
+    )
+
 
 _BUNDLES = 4
 """Bundles in a batch: among four times as many records are some of about the same length."""
@@ -82,6 +93,7 @@ class LocalScorer:
         self._tasks = tasks
         self._model = load_local(local)
         self._scorers: dict[str, LabelScorer] = {}
+        self._generators: dict[str, TextGenerator] = {}
         # A context evaluates one batch at a time, and a runner may call from several threads.
         self._lock = threading.Lock()
 
@@ -97,6 +109,16 @@ class LocalScorer:
         """What `score` gives for each text, or its `EngineError`; see `LabelScorer.score_many`."""
         with self._lock:
             return self._scorer(task).score_many(texts)
+
+    def generate(self, task: str, text: str) -> tuple[Generated, Usage]:
+        """The answer to a text under a generate task; see `TextGenerator.generate`. Errors as of `score`."""
+        with self._lock:
+            if task not in self._generators:
+                try:
+                    self._generators[task] = self.open_generator(task)
+                except EngineError as error:
+                    raise ModelFileError(f"models.{self._local.name}: {error}") from error
+            return self._generators[task].generate(text)
 
     def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
         """What `score` gives with what was found for a record, and what of that had room."""
@@ -120,6 +142,12 @@ class LocalScorer:
         tokens = 0 if retrieval is None else _tokens_of(retrieval)
         config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack, tokens)
         return LabelScorer(self._model, wanted, prompt, config)
+
+    def open_generator(self, task: str) -> TextGenerator:
+        """A generator for a task in the form the catalogue or the job file says."""
+        wanted, prompt, _ = prompt_of(self._model, self._local, self._tasks[task])
+        config = ScorerConfig(self._local.threads, self._local.model.context)
+        return TextGenerator(self._model, wanted, prompt, config)
 
 
 def load_local(local: LocalModel) -> LlamaModel:
@@ -164,6 +192,9 @@ def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, L
     if form is None:
         form = choose_form(entry, local.model, examples=examples, has_template=template is not None)
     bos, eos = model.token_text("bos"), model.token_text("eos")
+    if task.kind == GENERATE:
+        written = build_answer_prompt(wanted, form.form, chat_template=template, bos=bos, eos=eos)
+        return wanted, written, True
     retrieved = retrieval is not None
     prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos, retrieved=retrieved)
     return wanted, prompt, chosen is None or chosen.label_tree
@@ -208,6 +239,16 @@ class LocalSession:
             one if isinstance(one, EngineError) else self._with_vector(text, *one)
             for text, one in zip(texts, found, strict=True)
         ]
+
+    def generate(self, task: str, texts: Sequence[str]) -> list[tuple[Generated, Usage] | EngineError]:
+        """What the model writes about each text, or why it failed."""
+        return [self._generated(task, text) for text in texts]
+
+    def _generated(self, task: str, text: str) -> tuple[Generated, Usage] | EngineError:
+        try:
+            return self.scorer.generate(task, text)
+        except EngineError as error:
+            return error
 
     def score_found(self, record: Record) -> tuple[LabelScores, Usage, Shown] | EngineError:
         """What the model says of a record with what is found for it, and the ids of what was shown."""
@@ -302,7 +343,8 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
             else:
                 asked.setdefault(work.record.task, {})[key] = work.record
         for task, texts in asked.items():
-            size = 1 if self._pack == 1 else len(texts)
+            # What is written takes long, so each answer is journaled as it is given.
+            size = 1 if self._pack == 1 or self._generates(task) else len(texts)
             for group in (list(texts)[begin : begin + size] for begin in range(0, len(texts), size)):
                 scored = self._score(task, [texts[key] for key in group], session)
                 for key, found in zip(group, scored, strict=True):
@@ -312,8 +354,13 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
                     answers[key] = answer
         return [answers[key] for key in keys]
 
-    def _score(self, task: str, records: Sequence[Record], session: LocalSession) -> Sequence[_Scored]:
+    def _generates(self, task: str) -> bool:
+        return self._tasks[task].kind == GENERATE
+
+    def _score(self, task: str, records: Sequence[Record], session: LocalSession) -> Sequence[_Said]:
         try:
+            if self._generates(task):
+                return session.generate(task, [record.text for record in records])
             if session.retriever.retrieves(task):
                 # What is found makes the runs too long to gain from being evaluated together.
                 return [session.score_found(record) for record in records]
@@ -323,13 +370,15 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
                 raise
             return [error] * len(records)
 
-    def _answer(self, found: _Scored) -> Answer:
+    def _answer(self, found: _Said) -> Answer:
         if isinstance(found, Exception):
             return Answer(self._local.name, Usage(), failure=Failure.ERROR, detail=str(found))
-        scores, usage, *shown = found
+        said, usage, *shown = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
-        return Answer(self._local.name, usage, scores=scores, shown=shown[0] if shown else None)
+        if isinstance(said, Generated):
+            return Answer(self._local.name, usage, generated=said)
+        return Answer(self._local.name, usage, scores=said, shown=shown[0] if shown else None)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""

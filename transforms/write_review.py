@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from router.job_generation import GENERATE
 from router.review import order_review
 from router.review_formats import label_studio_config, name_of_text, review_task
 
@@ -39,8 +40,11 @@ def write_review(
         multi_label: Names of the tasks that take several labels.
     """
     shown = name_of_text([task["name"] for task in tasks])
+    written = {task["name"] for task in tasks if task.get("kind") == GENERATE}
     lines = [
-        orjson.dumps(review_task(row, several=row.task in multi_label, shown=shown))
+        orjson.dumps(
+            review_task(row, several=row.task in multi_label, shown=shown, written=row.task in written)
+        )
         for row in order_review(rows)
     ]
     with filesystem.open(f"{folder}/{LINES}", "wb") as stream:
