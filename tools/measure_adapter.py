@@ -6,12 +6,12 @@
     python -m tools.measure_adapter tell plain.npz examples.npz adapter.npz
     python -m tools.measure_adapter turns --data FOLDER --dataset trec --model smollm2 --adapter trec.gguf
 
-FOLDER holds NAME.parquet files with the columns text, label and split. `ask` scores the first rows of train (`--train`,
-0: none), for heads to learn from, and all of test (`--test` of them). `tell` gives the share of test that is right: by
-the scores as they are, divided by their mean over the first 200 rows of test (no label is looked at), and
-with the head that `choose_head` chooses on train. `turns` asks the model with and without the adapter about
-the same texts by turns, and gives records/s of both, their ratio, and whether the plain one's answers stay
-the same to the last bit beside the adapter.
+FOLDER holds NAME.parquet files with the columns text, label and split. `ask` scores the first rows of train
+(`--train`; 0: none), for heads to learn from, and all of test (`--test` of them). `tell` gives the share of
+test that is right: by the scores as they are, divided by their mean over the first 200 rows of test (no label
+is looked at), and with the head that `choose_head` chooses on train. `turns` asks the model with and without
+the adapter about the same texts by turns, and gives records/s of both, the quartiles of their ratio, and
+whether the plain one's answers stay the same to the last bit beside the adapter.
 """
 
 from __future__ import annotations
