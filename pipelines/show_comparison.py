@@ -133,10 +133,15 @@ def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
     say(console, proposal["yaml"])
     for rule in proposal["rules"]:
         kind, name = rule["segment"]
+        saves = rule["saves_usd_per_thousand"]
+        why = (
+            "it is right more often there"
+            if saves is None
+            else f"saves {_amount(saves)} USD on 1,000 records"
+        )
         _say(
             console,
-            f"{printable(kind)} {printable(name)} goes to {printable(rule['use'])}: saves "
-            f"{_amount(rule['saves_usd_per_thousand'])} USD on 1,000 records, which is beyond noise.",
+            f"{printable(kind)} {printable(name)} goes to {printable(rule['use'])}: {why}, beyond noise.",
         )
     _say(console, _saving(proposal["saved_per_thousand"]))
     told = f"Chosen alike on {proposal['chosen_alike']} of {proposal['folds']} parts of the records. "

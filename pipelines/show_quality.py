@@ -65,7 +65,8 @@ def _print_tasks(found: Mapping[str, Any], console: Console) -> None:
     for name, task in found["tasks"].items():
         _line(console, "")
         _line(console, f"Task {name}: {headline(task)}")
-        console.print(_labels(task["labels"]))
+        if task["labels"]:
+            console.print(_labels(task["labels"]))
         for part, parts in task["by"].items():
             console.print(_parts(part, parts))
         mixed = _mixed_up(task["confusion"], task["kind"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from router.charts import reliability_diagram, risk_coverage_curve
 from router.evaluation_wording import agreement, answer, gate, headline, interval
+from router.job_generation import GENERATE
 from router.page import cut, render_page
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _task(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": cut(name),
         "multi": kind == "multi_label",
+        "written": kind == GENERATE,
         "headline": headline(task),
         "accuracy": task["accuracy"],
         "interval": interval(task["accuracy"]),

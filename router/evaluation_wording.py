@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def headline(quality: Mapping[str, Any]) -> str:
     """Accuracy with its interval, macro F1 and calibration error, as far as they are known."""
     accuracy, f1 = quality["accuracy"], quality["macro_f1"]
+    if "written" in quality:
+        return _of_answers(quality["written"], accuracy)
     if accuracy["rate"] is None:
         return "no record has a true label"
     error = quality["calibration"]["expected_error"]
@@ -22,6 +24,24 @@ def headline(quality: Mapping[str, Any]) -> str:
         None if error is None else f"calibration error {error:.3f}",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _of_answers(written: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+    said = []
+    if written["check"] is None:
+        said.append("no `check`, so nothing tells which answers are right")
+    elif right["rate"] is None:
+        said.append("no record has a right answer to check against")
+    else:
+        said.append(
+            f"{right['rate']:.3f} pass the check against gold (95 % interval {interval(right)}, "
+            f"{right['of']:,} records)"
+        )
+    for key, name in (("valid", "valid JSON of the schema"), ("passed_checks", "pass the other checks")):
+        one = written[key]
+        if one is not None and one["rate"] is not None:
+            said.append(f"{one['rate']:.3f} {name} ({interval(one)})")
+    return ", ".join(said)
 
 
 def interval(share: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from router.charts import spending_curve
 from router.flow import flow_diagram, sent_to
+from router.job_generation import GENERATE
 from router.page import SHOWN_CHARACTERS, cut, render_page
 from router.records import Status
 from router.report_money import basis, planned, saved
@@ -31,7 +32,8 @@ _MEANINGS = {
     Status.DUPLICATE: "the text was there before under the same task; its answer was taken over at no cost",
     Status.OVER_BUDGET: "the small model's answer stands, because the money was spent",
     Status.LLM_UNAVAILABLE: "the small model's answer stands, because the next model could not be asked",
-    Status.LLM_UNUSABLE: "the small model's answer stands, because the LLM gave no label of the list",
+    Status.LLM_UNUSABLE: "the small model's answer stands, because the LLM gave no label of the list "
+    "(or wrote no answer that passes the checks)",
     Status.JUDGED: "the models disputed or the large one was unsure: the judge's verdict stands",
     Status.NEEDS_HUMAN: "the judge could not settle it: the large model's answer stands until a person looks",
 }
@@ -73,7 +75,7 @@ def render_report(
         **_of_tables(tables, summary["records"]["dead_lettered"], manifest),
         statuses=_statuses(summary["status"]),
         judge=_judge(summary.get("judge")),
-        quality=known_quality(summary, tables, certifying),
+        quality={**known_quality(summary, tables, certifying), "written": _writes(manifest)},
         dead_letters=sorted(summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])),
         calibration=[_calibration(entry) for entry in summary.get("calibration", ())],
         samples=[_sample(row) for row in itertools.islice(samples, SHOWN_SAMPLES)],
@@ -89,6 +91,11 @@ def with_names(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[
     labels = {task["name"]: [label["name"] for label in task["labels"]] for task in job.get("tasks", ())}
     calibration = [{**entry, "labels": labels.get(entry["task"])} for entry in summary.get("calibration", ())]
     return {**summary, "name": job.get("name"), "calibration": calibration}
+
+
+def _writes(manifest: Mapping[str, Any]) -> bool:
+    """Whether the job has a task whose answers are written."""
+    return any(task.get("kind") == GENERATE for task in manifest.get("job", {}).get("tasks", ()))
 
 
 def _asked(manifest: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -27,6 +27,8 @@ from router.job import (
     Input,
     Job,
     JournalSettings,
+    Judge,
+    JudgeWhen,
     Limits,
     LlamaCppModel,
     OpenAIModel,
@@ -247,6 +249,7 @@ def keys_described(page: str) -> set[str]:
     ("page", "sections"),
     [
         ("docs/job-file.md", (Input, Output, Task, LlamaCppModel, OpenAIModel, Routing, When)),
+        ("docs/judge.md", (Judge, JudgeWhen)),
         ("docs/job-file.md", (Gate, Budget, Limits, Calibration, Pilot, Audit, JournalSettings)),
         ("docs/job-file.md", (RouterSettings,)),
         ("docs/gate.md", (Pilot, Audit)),
@@ -255,7 +258,8 @@ def keys_described(page: str) -> set[str]:
 )
 def test_every_key_of_the_job_file_is_described(page: str, sections: tuple[type[BaseModel], ...]) -> None:
     """No key is missing in the tables; `engine` stands above them."""
-    keys = {key for section in sections for key in section.model_fields} - {"engine"}
+    fields = [pair for section in sections for pair in section.model_fields.items()]
+    keys = {field.alias or key for key, field in fields} - {"engine"}
 
     assert keys <= keys_described(page)
 

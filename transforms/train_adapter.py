@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from transforms.adapter_rows import TrainingText
+
 _WARM_UP = 0.1
 _BATCHES_SORTED = 16
 """So many batches are sorted by length together: padding costs time, sorting all would cost chance."""
@@ -23,16 +25,6 @@ _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 _TOLD = 10
 """After so many batches it is told how long one takes."""
 _PREFIX = "base_model.model."
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingText:
-    """A prompt in tokens, and the right label's tokens after it."""
-
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
-    beside: tuple[int, ...]
-    """The tokens that the answer's first is chosen from: the first ones of all labels."""
 
 
 @dataclass(frozen=True, slots=True)

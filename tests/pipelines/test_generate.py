@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipelines.evaluate import evaluate_output, write_evaluation
 from pipelines.prepare import prepare
 from router.answer_checks import CheckerError
+from router.evaluation_wording import headline
+from tests.fake_batch_server import FakeBatchServer, Line
 from tests.fake_llm_server import Behaviour, FakeLlmServer
+from tests.fake_models import FakeScorer
+from tests.pipelines.batch_jobs import batch_sizes, batched_models
 from tests.pipelines.jobs import SENTIMENT, json_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.pipelines.jobs import World, Written
 
 ANSWER = {"name": "answer", "kind": "generate", "instruction": "Answer.", "max_tokens": 16}
@@ -288,3 +295,120 @@ def test_the_summary_is_json(world: World) -> None:
 
     [row] = written.annotations
     assert json.loads(json.dumps(row))["annotation"]["answer"] == 'a "b"\\n'
+
+
+def test_evaluate_tells_how_many_answers_pass_the_check(world: World) -> None:
+    """Against the gold column, with what needs none: schema, lengths, languages; the report is written."""
+    world.write_lines(
+        [
+            {"id": "1", "text": "a small=[Rome]:0.9", "truth": "rome."},
+            {"id": "2", "text": "b small=[Oslo]:0.8", "truth": "Bern"},
+            {"id": "3", "text": "c small=[Bern…]:0.7"},
+        ]
+    )
+    source = {"path": str(world.folder / "in.jsonl"), "id": "id", "gold": "truth"}
+    routing = {"default": "small", "gate": {"min_confidence": 0.5}}
+    world.run(tasks=[{**ANSWER, "check": "exact"}], input=source, routing=routing)
+
+    found = evaluate_output(str(world.output))
+
+    task = found["tasks"]["answer"]
+    assert (task["accuracy"]["count"], task["accuracy"]["of"]) == (1, 2)
+    assert task["written"]["passed_checks"]["count"] == 2
+    assert task["written"]["failed"] == {"length": 1}
+    assert task["written"]["characters"]["0.5"] == 4.0
+    assert headline(task).startswith("0.500 pass the check against gold (95 % interval 0.013 to 0.987")
+    write_evaluation(str(world.output), found)
+    page = (world.output / "evaluation.html").read_text()
+    assert "Pass the check" in page
+    assert "What was called what" not in page
+    assert "mean probability of its tokens" in (world.output / "report.html").read_text()
+
+
+def test_evaluate_needs_no_gold_for_what_can_be_checked_without(world: World) -> None:
+    """The share of valid extractions, also of an output in JSON Lines."""
+    world.write_lines([{"id": "1", "text": 'x small=[{"city": "Oslo"}]:0.5'}, {"id": "2", "text": "y"}])
+    output = {"path": str(world.output), "format": "jsonl"}
+    world.run(tasks=[EXTRACT], output=output, routing={"default": "small", "gate": {"min_confidence": 0.0}})
+
+    task = evaluate_output(str(world.output))["tasks"]["extract"]
+
+    assert (task["written"]["valid"]["count"], task["written"]["valid"]["of"]) == (1, 2)
+    assert headline(task).startswith("no `check`, so nothing tells which answers are right, 0.500 valid JSON")
+
+
+def test_the_report_states_the_promise_in_its_own_words(world: World) -> None:
+    """What passes the check, not what is equal."""
+    world.write_lines(quiz(400))
+    with FakeLlmServer(answer=steered) as server:
+        world.run(models=hosted(world, server), **certified("llm"))
+
+    page = " ".join((world.output / "report.html").read_text().split())
+
+    assert "what passes the task's check against what the large model would have written" in page.replace(
+        "&#39;", "'"
+    )
+
+
+def test_batches_ask_for_answers_too(world: World) -> None:
+    """In one file, with the task's bound; an answer off the schema is asked for once more."""
+
+    def behave(_: Mapping[str, Any], asked: int) -> Line:
+        return Line(answer="Oslo" if asked == 0 else '{"city": "Oslo"}')
+
+    world.write_lines([{"id": "1", "text": "x"}])
+    with FakeBatchServer(behave) as server:
+        written = world.run(tasks=[EXTRACT], models=batched_models(world, server))
+
+    assert batch_sizes(server) == [1, 1]
+    assert answers(written) == {"1": ('{"city": "Oslo"}', "escalated")}
+
+
+def test_what_was_written_before_a_crash_is_not_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer is journaled when it is given, also where others of its batch were still to come."""
+    world.write_lines([{"id": str(n), "text": f"q{n} small=[a{n}]:0.9"} for n in range(5)])
+    asked: list[str] = []
+    generate = FakeScorer.generate
+
+    def noting(self: FakeScorer, task: str, text: str) -> Any:
+        asked.append(text)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return generate(self, task, text)
+
+    monkeypatch.setattr(FakeScorer, "generate", noting)
+    routing = {"default": "small", "gate": {"min_confidence": 0.5}}
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - how a runner passes it on is its own affair
+        world.run(tasks=[ANSWER], routing=routing)
+    assert len(asked) == 4
+
+    written = world.run(tasks=[ANSWER], routing=routing)
+
+    assert {answer for answer, _ in answers(written).values()} == {f"a{n}" for n in range(5)}
+    # The one under way and the one that was never begun, and no other.
+    assert len(asked) == 6
+
+
+def test_the_router_sorts_prompts_into_tasks_of_its_own_names(world: World) -> None:
+    """Without a column, a request to translate gets the task of that name, and a rule sends it on."""
+    tasks = [{**ANSWER, "name": name} for name in ("translation", "summarization", "code")]
+    world.write_lines(
+        [
+            {"id": "1", "text": "Translate into German: 'Where is the station?' small=[x]:0.9 large=[Wo?]:1"},
+            {"id": "2", "text": "Summarize this text: The cat sat on the mat and slept. small=[A cat.]:0.9"},
+        ]
+    )
+    routing = {
+        "default": "small",
+        "escalate_to": "large",
+        "rules": [{"when": {"tasks": ["translation"]}, "use": "large"}],
+        "gate": {"min_confidence": 0.5},
+    }
+    with FakeLlmServer(answer=steered) as server:
+        written = world.run(tasks=tasks, models=hosted(world, server), routing=routing)
+
+    said = {name: row["annotation"] for name, row in written.by_id().items()}
+    assert (said["1"]["task"], said["1"]["model"], said["1"]["status"]) == ("translation", "large", "routed")
+    assert (said["2"]["task"], said["2"]["answer"]) == ("summarization", "A cat.")
