@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipelines.cli_adapters import adapters_app
 from pipelines.cli_bench import bench
 from pipelines.cli_common import AsJson, Sets, Verbose, errors, load
 from pipelines.cli_models import models_app
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(router_app)
+app.add_typer(adapters_app)
 app.add_typer(models_app)
 app.add_typer(pack_app)
 app.command()(route)

@@ -6,6 +6,7 @@ journaled like everything else: a comparison that was killed goes on where it en
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -19,8 +20,9 @@ from pipelines.fit_models import unchanged_prompt
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_estimates import estimated_calls, most_cost
 from pipelines.plan_pilot import draw_plan
+from router.escalation import Terms
 from router.job import LlamaCppModel, OpenAIModel
-from router.proposal import Terms
+from router.job_generation import GENERATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pipelines.compare_models import Compared
     from pipelines.pilot_run import Prompts
     from router.job import Job
-    from router.records import Answer, Work
+    from router.records import Answer, Position, Work
 
 TARGET, DELTA = 0.95, 0.05
 USUAL, LEAST, STEP = 400, 100, 50
@@ -79,10 +81,11 @@ class Asking:
 
     def ask(self, names: Sequence[str], works: Sequence[Work]) -> None:
         """Have the answers of some models; what the journal holds is not asked again."""
-        if not names:
-            return
-        self.tell(f"asking {', '.join(names)} about {len(works):,} records")
         asked = dict.fromkeys(names, works)
+        missing = self.missing(asked)
+        if missing:
+            told = ", ".join(f"{name} about {len(rows):,}" for name, rows in missing.items())
+            self.tell(f"asking {told} records")
         self.answers |= self.run.ask(asked, self.prompts)
         for name in self.missing(asked):
             self.failed[name] = self.run.failure_of(name) or "no reason given"
@@ -132,11 +135,9 @@ def compare_models(
     for name, why in compared.left_out.items():
         tell(f"{name} is left out: {why}")
     draw = draw_plan(run, max(USUAL, wanted.records or 0), gold_only=gold)
-    works = draw.pilot.works
+    works = _judged(draw.pilot.works, job, tell)
     if not works:
-        lacks = (
-            f"no record has a label in {job.input.gold}" if gold else "the input has no record to ask about"
-        )
+        lacks = f"no record has a label in {job.input.gold}" if gold else "there is no record to ask about"
         raise ValueError(f"{lacks}; give an input with some")
     asking = Asking(compared, run, tell, {}, {})
     pace = asking.seconds_a_record(works[: min(_PROBE, wanted.records or _PROBE)])
@@ -155,6 +156,14 @@ def compare_models(
         "left_out": dict(compared.left_out),
         **compared_ways(rows, draw.census.answered, tell),
     }
+
+
+def _judged(works: Sequence[Work], job: Job, tell: Callable[[str], None]) -> tuple[Work, ...]:
+    """Records of tasks whose answers can be right or wrong."""
+    without = [task.name for task in job.tasks if task.kind == GENERATE and task.check is None]
+    if without:
+        tell(f"{', '.join(without)}: left out, because without `check` nothing tells a right answer")
+    return tuple(work for work in works if work.record.task not in without)
 
 
 def asks_gold(job: Job) -> bool:
@@ -184,45 +193,65 @@ def _largest(asking: Asking, pace: Mapping[str, float], works: Sequence[Work]) -
     return max(found, key=lambda name: found[name])
 
 
+@dataclass(frozen=True)
+class _Bill:
+    """What hosted models would cost, without the records that they have answered already."""
+
+    missing: Mapping[str, Sequence[Work]]
+    """Records that each of them is still to be asked about."""
+    by_record: Mapping[Position, Decimal]
+    by_model: Mapping[str, Decimal]
+
+    def about(self, works: Sequence[Work]) -> Decimal:
+        """What these records may cost: more than is expected, because an estimate may be wrong."""
+        return (
+            sum((self.by_record.get(work.record.position, Decimal(0)) for work in works), Decimal(0))
+            * _MARGIN
+        )
+
+
+def _bill(asking: Asking, works: Sequence[Work]) -> _Bill:
+    hosted = [name for name in asking.names if name not in asking.local]
+    missing = asking.missing(dict.fromkeys(hosted, works))
+    by_record: dict[Position, Decimal] = defaultdict(Decimal)
+    by_model: dict[str, Decimal] = defaultdict(Decimal)
+    for name, rows in missing.items():
+        for work, usd in zip(rows, estimated_calls(asking.run.plan, name, rows).usd, strict=True):
+            by_record[work.record.position] += Decimal(repr(usd))
+            by_model[name] += Decimal(repr(usd))
+    return _Bill(missing, by_record, by_model)
+
+
 def _size(asking: Asking, works: Sequence[Work], pace: Mapping[str, float], wanted: int | None) -> int:
     """How many records to ask about. Raises `ValueError` where they cost more than may be spent."""
-    count = min(wanted or USUAL, len(works))
+    count, allowed = min(wanted or USUAL, len(works)), asking.compared.allowed
+    bill = _bill(asking, works[:count])
     while wanted is None and count - STEP >= LEAST:
         seconds = count * sum(pace.values()) / asking.run.plan.opening.workers
-        if seconds <= _PATIENCE and _estimate(asking, works[:count]) <= asking.compared.allowed:
+        if seconds <= _PATIENCE and bill.about(works[:count]) <= allowed:
             break
         count -= STEP
-    usd = _estimate(asking, works[:count])
-    if usd > asking.compared.allowed:
+    usd = bill.about(works[:count])
+    if usd > allowed:
         raise ValueError(
-            f"asking hosted models about {count:,} records costs about ${usd:.4f}, and "
-            f"${asking.compared.allowed:.4f} may be spent (--max-usd, and the job's budget); nothing was "
-            "spent. Allow more, or ask about fewer with --records"
+            f"asking hosted models about {count:,} records costs about ${usd:.4f}, and ${allowed:.4f} may be "
+            "spent (--max-usd, and the job's budget); nothing was spent. Allow more, or ask about fewer with "
+            "--records"
         )
     return count
 
 
-def _estimate(asking: Asking, works: Sequence[Work]) -> Decimal:
-    """About what hosted models cost for these records, without those that they have answered."""
-    return sum(_hosted_costs(asking, works).values(), Decimal(0)) * _MARGIN
-
-
-def _hosted_costs(asking: Asking, works: Sequence[Work]) -> dict[str, Decimal]:
-    hosted = {name: works for name in asking.names if name not in asking.local}
-    missing = asking.missing(hosted)
-    plan = asking.run.plan
-    return {name: Decimal(repr(sum(estimated_calls(plan, name, rows).usd))) for name, rows in missing.items()}
-
-
 def _tell_price(asking: Asking, works: Sequence[Work], pace: Mapping[str, float]) -> None:
-    missing = asking.missing(dict.fromkeys(asking.names, works))
-    seconds = sum(len(missing.get(name, ())) * each for name, each in pace.items())
-    told = [f"local models take about {seconds / asking.run.plan.opening.workers:,.0f} s"]
-    for name, usd in _hosted_costs(asking, works).items():
-        most = most_cost(asking.run.plan, name, missing[name])
-        told.append(f"{name} costs about ${usd:.4f} and ${most:.4f} at most")
-    allowed = f"; ${asking.compared.allowed:.4f} may be spent" if len(told) > 1 else ""
-    asking.tell(f"{len(works):,} records, {len(asking.names)} models: {', '.join(told)}{allowed}")
+    missing = asking.missing(dict.fromkeys(asking.local, works))
+    bill, plan = _bill(asking, works), asking.run.plan
+    seconds = sum(len(rows) * pace[name] for name, rows in missing.items()) / plan.opening.workers
+    told = [f"local models take about {seconds:,.0f} s"] if missing else []
+    for name, rows in bill.missing.items():
+        most = most_cost(plan, name, rows)
+        told.append(f"{name} costs about ${bill.by_model[name]:.4f} and ${most:.4f} at most")
+    allowed = f"; ${asking.compared.allowed:.4f} may be spent" if bill.missing else ""
+    said = ", ".join(told) or "the journal holds every answer"
+    asking.tell(f"{len(works):,} records, {len(asking.names)} models: {said}{allowed}")
 
 
 def rows_of(asking: Asking, works: Sequence[Work], oracle: str, terms: Terms) -> Rows:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pipelines.prepare import drawn_prompts, ledger_path, open_models
+from pipelines.references import gather_references
 from router.job import Budget, OpenAIModel, Routing, Rule, When
 from router.prices import hosted_price
 from transforms.journal_scan import paid_calls
@@ -56,6 +57,7 @@ def with_all_models(plan: Plan, max_usd: Decimal) -> Compared:
         job=wide,
         ledger=ledger_path(plan.ending.output) if plan.opening.local else None,
         prompts=drawn_prompts(wide, plan.opening.pools),
+        references=gather_references(wide, plan.state, plan.reader.router, local=plan.opening.local),
     )
     opened = open_models(opening)
     opening = replace(opening, digests=opened.digests)

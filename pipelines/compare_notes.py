@@ -45,7 +45,7 @@ def about_proposal(rows: Rows, chosen: Chosen, routing: Mapping[str, Any]) -> li
             f"the run promises agreement with {large}; that {large} agrees with {rows.oracle} was seen in "
             "this comparison and is promised by nobody"
         )
-    if float(chosen.large.usd.sum()) == 0.0:
+    if chosen.large.answers and float(chosen.large.usd.sum()) == 0.0:
         notes.append(
             f"{large} costs nothing, so no small model can save anything: give it the price of its machine's "
             "time, and compare again"
@@ -60,6 +60,8 @@ def about_proposal(rows: Rows, chosen: Chosen, routing: Mapping[str, Any]) -> li
         notes.append(
             f"the gate keeps per: {job.routing.gate.per}, and the figures are for all records together"
         )
+    if job.routing.judge is not None:
+        notes.append("the job's judge is not weighed here: put `judge` back if you need it")
     return [*notes, *_misfits(job, routing)]
 
 

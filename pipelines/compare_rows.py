@@ -16,12 +16,13 @@ from pipelines.pilot_run import PilotRun
 from router.bias import estimate_bias
 from router.comparison import Said, Tagged
 from router.decide import read_answer
+from router.escalation import Large, Outcome, Small
 from router.findings import Wanted
 from router.gate import NOTHING
 from router.identity import text_key
 from router.job import Gate, LlamaCppModel
+from router.likeness import agree
 from router.oracle import gold_labels, oracle_labels
-from router.proposal import Large, Outcome, Small
 from transforms.route_records import load_router
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pipelines.fit_models import Fitted
     from pipelines.pilot_run import Prompts
     from router.decide import Readings
-    from router.proposal import Terms
+    from router.escalation import Terms
     from router.records import Answer, Work
 
     Labels = Sequence[frozenset[str] | None]
@@ -82,7 +83,16 @@ class Rows:
 
     def right(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """Whether labels are the oracle's."""
-        return equal(labels, self.truth)
+        return self.equal(labels, self.truth)
+
+    def equal(self, some: Labels, others: Labels) -> npt.NDArray[np.bool_]:
+        """Where both have a word, and the same one; written answers where the task's checker says so."""
+        found = []
+        for one, other, work in zip(some, others, self.works, strict=True):
+            task = self.run.plan.task(work.record.task)
+            both = one is not None and other is not None
+            found.append(both and agree(task, one or (), other or (), work.record.text))
+        return np.array(found, bool)
 
     def usd(self, name: str) -> npt.NDArray[np.float64]:
         """Dollars of each record; where the model failed, the mean of the others."""
@@ -103,12 +113,6 @@ class Rows:
             np.array([0.0 if one is None else one.usage.seconds for one in given]),
             (sum(one.input_tokens for one in used), sum(one.output_tokens for one in used)),
         )
-
-
-def equal(some: Labels, others: Labels) -> npt.NDArray[np.bool_]:
-    """Where both have a word, and the same one."""
-    pairs = zip(some, others, strict=True)
-    return np.array([one is not None and one == other for one, other in pairs], bool)
 
 
 def truth_of(run: PilotRun, works: Sequence[Work], answers: Answers, oracle: str) -> Labels:
@@ -155,15 +159,20 @@ def taught(rows: Rows, oracle: str, tell: Callable[[str], None]) -> dict[str, Fi
 
 def large_of(rows: Rows, name: str, fitted: Mapping[str, Fitted]) -> Large:
     """A model to escalate to, with the small ones as its gate would read them."""
-    oracle = name if rows.oracle != GOLD else GOLD
-    words = rows.truth if oracle in (GOLD, rows.oracle) else rows.labels(name)
+    words = rows.truth if rows.oracle in (GOLD, name) else rows.labels(name)
     right = rows.right(rows.labels(name))
-    small = {
-        one: Small(rows.usd(one), fit.confidence, equal(fit.said, words), rows.right(fit.said))
-        for one, fit in fitted.items()
-        if one != name
-    }
-    return Large(name, rows.usd(name), right, small, right if oracle == GOLD else None)
+    small = {one: _small(rows, one, fit, words) for one, fit in fitted.items() if one != name}
+    return Large(name, rows.usd(name), right, small, right if rows.oracle == GOLD else None)
+
+
+def nobody_of(rows: Rows, fitted: Mapping[str, Fitted]) -> Large:
+    """The small models by themselves, judged by the gold column."""
+    small = {one: _small(rows, one, fit, rows.truth) for one, fit in fitted.items()}
+    return Large.nobody(small, len(rows.works))
+
+
+def _small(rows: Rows, name: str, fit: Fitted, words: Labels) -> Small:
+    return Small(rows.usd(name), fit.confidence, rows.equal(fit.said, words), rows.right(fit.said))
 
 
 def first_choice(rows: Rows) -> npt.NDArray[np.object_]:
@@ -177,7 +186,8 @@ def as_it_stands(rows: Rows) -> Outcome:
     least = routing.gate.min_confidence if routing.escalate_to is not None else None
     readings = _label_free(rows)
     size = len(rows.works)
-    usd, right, escalated = np.zeros(size), np.zeros(size, bool), np.zeros(size, bool)
+    usd, escalated = np.zeros(size), np.zeros(size, bool)
+    said: list[frozenset[str] | None] = [None] * size
     costs = {name: rows.usd(name) for name in rows.names}
     for place, work in enumerate(rows.works):
         first = work.route.model
@@ -191,8 +201,8 @@ def as_it_stands(rows: Rows) -> Outcome:
             labels, escalated[place] = oracle_labels(rows.answer(large, work), task), True
             usd[place] += costs[large][place]
         escalated[place] |= first == routing.escalate_to
-        right[place] = labels is not None and labels == rows.truth[place]
-    return Outcome(usd, right, escalated)
+        said[place] = labels
+    return Outcome(usd, rows.right(said), escalated)
 
 
 def _label_free(rows: Rows) -> Readings:

@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.compare_notes import about_input, about_prompts, about_proposal, why_nothing
-from pipelines.compare_rows import GOLD, KnownAnswers, as_it_stands, first_choice, large_of, tags_of, taught
+from pipelines.compare_rows import (
+    GOLD,
+    KnownAnswers,
+    as_it_stands,
+    first_choice,
+    large_of,
+    nobody_of,
+    tags_of,
+    taught,
+)
 from router import pilot_size
 from router.comparison import Learned, segments_of, side_by_side
+from router.escalation import outcome, saved
 from router.evaluation import share
 from router.gate import NOTHING
 from router.guarantee import certify_threshold
-from router.proposal import choose, cross_fitted, kept_to, outcome, saved
+from router.proposal import choose, cross_fitted, kept_to
 from router.proposal_text import gate_of, routing_of, routing_text
 from router.records import write_money
 
@@ -27,8 +37,9 @@ if TYPE_CHECKING:
     from pipelines.compare_rows import Rows
     from pipelines.fit_models import Fitted
     from router.comparison import Segment
+    from router.escalation import Large, Outcome
     from router.job import Job
-    from router.proposal import Chosen, CrossFit, Large, Outcome
+    from router.proposal import Chosen, CrossFit
 
     Mask = npt.NDArray[np.bool_]
     Places = npt.NDArray[np.int64]
@@ -134,6 +145,8 @@ def weigh(rows: Rows, records: int, tell: Callable[[str], None]) -> Weighing:
             # What is far from the target by itself does not reach it with a smaller one in front.
             if share(int(right.sum()), len(right)).high >= rows.terms.target:
                 larges[name] = large_of(rows, name, taught(rows, name, tell))
+    if rows.oracle == GOLD:
+        larges[""] = nobody_of(rows, fitted)
     return Weighing(rows, larges, fitted, segments_of(tags_of(rows)), records)
 
 
@@ -156,7 +169,7 @@ def _ways(weighing: Weighing, chosen: Chosen | None, crossed: CrossFit | None) -
     found = {THIS_JOB: _this_job(weighing)}
     usual = _usual_large(weighing, chosen)
     for name, large in weighing.larges.items():
-        if name not in rows.local or large is usual:
+        if large.answers and (name not in rows.local or large is usual):
             everything = outcome(large, weighing.alone(name), NOTHING, np.arange(weighing.size))
             found[f"{name} alone"] = _Told(everything, everything.cost * weighing.records)
     if usual is not None:
@@ -174,16 +187,20 @@ def _usual_large(weighing: Weighing, chosen: Chosen | None) -> Large | None:
     """The model that the single small ones are shown with: the proposal's, else the job's or the oracle."""
     wanted = [] if chosen is None else [chosen.large.name]
     wanted += [weighing.rows.run.plan.job.routing.escalate_to or "", weighing.rows.oracle]
-    return next((weighing.larges[name] for name in wanted if name in weighing.larges), None)
+    return next((weighing.larges[name] for name in wanted if name and name in weighing.larges), None)
 
 
 def _this_job(weighing: Weighing) -> _Told:
-    routing = weighing.rows.run.plan.job.routing
+    routing, everywhere = weighing.rows.run.plan.job.routing, np.arange(weighing.size)
     large = weighing.larges.get(routing.escalate_to or "")
     if routing.gate.target is None or large is None:
         found = as_it_stands(weighing.rows)
         return _Told(found, found.cost * weighing.records)
-    return _gated(weighing, large, first_choice(weighing.rows))
+    if large.answers:
+        return _gated(weighing, large, first_choice(weighing.rows))
+    # Nobody is escalated to, so every answer stands, certified or not.
+    found = outcome(large, first_choice(weighing.rows), 0.0, everywhere)
+    return _Told(found, found.cost * weighing.records)
 
 
 def _gated(weighing: Weighing, large: Large, firsts: Names) -> _Told:
@@ -236,7 +253,7 @@ def _proposal(
             {
                 "segment": list(rule.segment),
                 "use": rule.model,
-                "saves_usd_per_thousand": _money(rule.gain * 1000),
+                "saves_usd_per_thousand": _money(rule.gain * 1000) if chosen.large.answers else None,
             }
             for rule in chosen.way.rules
         ],

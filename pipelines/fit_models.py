@@ -171,6 +171,8 @@ def fit_models(calibrator: Calibrator, rows: Sequence[Work], prompts: Prompts) -
             at = [one.place for one in judged]
             confidence[at], agrees[at] = learned.sure, learned.right
             halved[at], halved_agrees[at] = learned.halved, learned.right
+            for one in judged:
+                said[one.place] = frozenset({one.answer.text})
             continue
         answered = [
             _Answered(place, one, words)

@@ -101,7 +101,7 @@ def waiting_records(summary: Mapping[str, Any]) -> int:
     """How many records of a finished output wait for a model that was not available."""
     answers, letters = summary.get("status", {}), summary.get("dead_letters", {})
     found = answers.get(Status.LLM_UNAVAILABLE.value, 0) + letters.get(Reason.LLM_UNAVAILABLE.value, 0)
-    return int(found)
+    return int(found) + int(summary.get("judge", {}).get("unavailable", 0))
 
 
 def _check_same_name(

@@ -55,6 +55,8 @@ def measure_pack(
     Returns JSON values. Raises `InputError` for rows that do not fit, and what `open_bench` raises.
     """
     task = found.pack.task
+    if task.kind == "generate":
+        raise ValueError(f"pack {found.pack.name}: its task writes answers, which have no one right label")
     records = read_labelled(task, rows.path, rows.text, rows.label, rows.most)
     tasks = {"plain": plain_task(task), "pack": task}
     answers = _by_turns(model, tasks, records, threads, tell)

@@ -116,12 +116,13 @@ def count_judged(judged: Judged) -> Counter[str]:
         counts["changed"] += int(judged.changed)
     else:
         counts["needs_human" if judgement.needs_human else "without_verdict"] += 1
+        counts["unavailable"] += int(judgement.failure is Failure.UNAVAILABLE)
     return +counts
 
 
 def judge_summary(counts: Counter[str], usage: Mapping[str, Usage]) -> dict[str, Any]:
     """The `judge` of `summary.json`: sums over the records that were judged."""
-    names = ("disputes", "verdicts", "changed", "needs_human", "without_verdict", "steps")
+    names = ("disputes", "verdicts", "changed", "needs_human", "without_verdict", "unavailable", "steps")
     spent = usage.get(JUDGE, Usage()).usd
     return {**{name: counts[name] for name in names}, "usd": write_money(spent)}
 

@@ -1,23 +1,21 @@
 """Which models a job should ask: the cheapest way to a target, from a sample that all have answered.
 
 A way is a small model for every record, another one for some segments, and a large model for what no small
-one is trusted with. How much that is, is settled as a run settles it (`router.certification`), so every way
-that is weighed reaches the target on the records it was chosen on, or it is no way at all.
+one is trusted with. Every way that is weighed reaches the target on the records it was chosen on, as a run
+certifies it (`router.escalation`), or it is no way at all.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.certification import CertifyingRows, certify
-from router.evaluation import share
+from router.escalation import Outcome, first_of, may_be, outcome, outcome_of, settle, settle_of
 from router.gate import NOTHING
-from router.guarantee import broken_at_most, tolerated_errors
+from router.guarantee import tolerated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +23,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from router.comparison import Segment
-    from router.evaluation import Share
+    from router.escalation import First, Large, Terms
 
     Mask = npt.NDArray[np.bool_]
-    Values = npt.NDArray[np.float64]
     Places = npt.NDArray[np.int64]
     Names = npt.NDArray[np.object_]
 
@@ -40,47 +37,10 @@ FOLDS = 5
 _MOST_RULES = 6
 _TESTED = 4
 """So many of the alternatives that look best are tested at each step."""
+_DEAR = 1.0
+"""Dollars that stand for a wrong answer too many: more than any answer costs."""
 _DRAWS = 200
 _SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The promise that is asked for."""
-
-    target: float
-    delta: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Small:
-    """A model whose answers a gate can judge; arrays have shape (records,)."""
-
-    usd: Values
-    confidence: Values
-    """From a fit without the record; -1 where there is no answer."""
-    agrees: Mask
-    """Whether the gate's oracle said the same."""
-    right: Mask
-    """Whether the oracle of the comparison said the same."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Large:
-    """A model that answers what is not kept, with the small models as a gate before it reads them."""
-
-    name: str
-    usd: Values
-    right: Mask
-    """Whether the oracle of the comparison said the same."""
-    small: Mapping[str, Small]
-    agrees: Mask | None = None
-    """Whether the gate's oracle said the same; None where this model is the gate's oracle."""
-
-    @property
-    def is_oracle(self) -> bool:
-        """Whether everything that it answers is right by definition."""
-        return self.agrees is None and bool(self.right.all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +61,7 @@ class Way:
 
     default: str
     large: str | None
-    """The model that is asked where an answer is not kept; None where `default` answers all by itself."""
+    """The model that is asked where an answer is not kept; None where every answer stands."""
     rules: tuple[SegmentRule, ...] = ()
     """The first one that a record is in wins."""
 
@@ -111,26 +71,6 @@ class Way:
         for rule in reversed(self.rules):
             found[segments[rule.segment]] = rule.model
         return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """What becomes of records; arrays have shape (records,)."""
-
-    usd: Values
-    right: Mask
-    escalated: Mask
-    """Whether the large model answers."""
-
-    @property
-    def quality(self) -> Share:
-        """Share of records that get the oracle's answer."""
-        return share(int(self.right.sum()), len(self.right))
-
-    @property
-    def cost(self) -> float:
-        """Mean dollars a record."""
-        return float(self.usd.mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,70 +87,6 @@ class Chosen:
         return outcome(self.large, self.firsts, self.threshold, at)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _First:
-    """What the first models said of all records."""
-
-    usd: Values
-    confidence: Values
-    agrees: Mask
-    right: Mask
-
-
-def _first(large: Large, firsts: Names) -> _First:
-    """Records that go to the large model at once cost nothing before it, and nothing of them is kept."""
-    size = len(large.usd)
-    found = _First(np.zeros(size), np.full(size, -1.0), np.zeros(size, bool), np.zeros(size, bool))
-    for name, small in large.small.items():
-        at = firsts == name
-        for into, of in (
-            (found.usd, small.usd),
-            (found.confidence, small.confidence),
-            (found.agrees, small.agrees),
-            (found.right, small.right),
-        ):
-            into[at] = of[at]
-    return found
-
-
-def outcome(large: Large, firsts: Names, threshold: float, at: Places) -> Outcome:
-    """What becomes of records where small models' answers are kept from a threshold on."""
-    return _outcome(large, _first(large, firsts), threshold, at)
-
-
-def _outcome(large: Large, first: _First, threshold: float, at: Places) -> Outcome:
-    escalated = first.confidence[at] < max(threshold, 0.0)
-    usd = first.usd[at] + np.where(escalated, large.usd[at], 0.0)
-    return Outcome(usd, np.where(escalated, large.right[at], first.right[at]), escalated)
-
-
-def settle(large: Large, firsts: Names, at: Places, terms: Terms) -> float | None:
-    """The threshold that a run would settle on with the records at these places; None: none reaches it.
-
-    As of an input of unknown size: records that a run's pilot takes from a small one are not made up for.
-    """
-    return _settle(large, _first(large, firsts), at, terms)
-
-
-def _settle(large: Large, first: _First, at: Places, terms: Terms) -> float | None:
-    escalated = None if large.agrees is None else large.agrees[at]
-    rows = CertifyingRows(first.confidence[at], first.agrees[at], escalated)
-    found = certify(rows, target=terms.target, delta=terms.delta, population=None, escalates=True)
-    if not found.certified:
-        return None
-    if large.is_oracle or large.agrees is not None:
-        return found.threshold
-    # The gate promises agreement with this model, and the target is about another one's word.
-    wrong = int((~_outcome(large, first, found.threshold, at).right).sum())
-    return found.threshold if _may_be(wrong, len(at), terms) else None
-
-
-def _may_be(wrong: int, sampled: int, terms: Terms) -> bool:
-    """Whether so few are wrong that the target is reached, with all but `delta`."""
-    most = broken_at_most(sampled, target=terms.target, delta=terms.delta)
-    return most is not None and wrong <= most
-
-
 def choose(
     larges: Sequence[Large], segments: Mapping[Segment, Mask], at: Places, terms: Terms
 ) -> Chosen | None:
@@ -225,13 +101,16 @@ def choose(
 def _ways(large: Large, segments: Mapping[Segment, Mask], at: Places, terms: Terms) -> Iterator[Chosen]:
     size = len(large.usd)
     alone = np.full(size, large.name, dtype=object)
-    if large.is_oracle or _may_be(int((~large.right[at]).sum()), len(at), terms):
+    if large.answers and (large.is_oracle or may_be(int((~large.right[at]).sum()), len(at), terms)):
         yield Chosen(Way(large.name, None), large, alone, NOTHING)
     for name in large.small:
-        base = Way(name, large.name)
-        if settle(large, base.firsts(segments, size), at, terms) is None:
+        base = Way(name, large.name or None)
+        if large.answers and settle(large, base.firsts(segments, size), at, terms) is None:
             continue
         way = _with_rules(large, base, segments, at, terms)
+        if not (large.answers or way.rules):
+            # One model for everything is a way of its own.
+            continue
         firsts = way.firsts(segments, size)
         threshold = settle(large, firsts, at, terms)
         if threshold is not None:
@@ -252,7 +131,7 @@ def _next_rule(
     large: Large, way: Way, segments: Mapping[Segment, Mask], at: Places, terms: Terms
 ) -> Way | None:
     size = len(large.usd)
-    now = _first(large, way.firsts(segments, size))
+    now = first_of(large, way.firsts(segments, size))
     before = _mean_cost(large, now, at, terms)
     tried = list(_alternatives(large, way, segments, at))
     if not tried:
@@ -260,7 +139,7 @@ def _next_rule(
     found = []
     for rule in tried:
         rules = (*way.rules, rule)
-        then = _first(large, replace(way, rules=rules).firsts(segments, size))
+        then = first_of(large, replace(way, rules=rules).firsts(segments, size))
         found.append((before - _mean_cost(large, then, at, terms), rule, then))
     beyond = NormalDist().inv_cdf(1.0 - NOISE / len(tried))
     found.sort(key=lambda one: -one[0])
@@ -284,18 +163,24 @@ def _alternatives(
         left = (mask & ~taken)[at]
         if int(left.sum()) < LEAST_SEGMENT or bool(left.all()):
             continue
-        for name in (*large.small, large.name):
+        for name in (*large.small, *([large.name] if large.answers else ())):
             if name != way.default:
                 yield SegmentRule(segment, name)
 
 
-def _mean_cost(large: Large, first: _First, at: Places, terms: Terms) -> float:
-    """Dollars a record; where the target cannot be reached, those of asking both models about everything."""
-    threshold = _settle(large, first, at, terms)
-    return _outcome(large, first, NOTHING if threshold is None else threshold, at).cost
+def _mean_cost(large: Large, first: First, at: Places, terms: Terms) -> float:
+    """Dollars a record; where the target cannot be reached, those of asking both models about everything.
+
+    Where nobody is escalated to, the way to the target comes first: what is wrong beyond it is very dear.
+    """
+    if not large.answers:
+        wrong = 1.0 - float(first.right[at].mean())
+        return float(first.usd[at].mean()) + _DEAR * max(0.0, wrong - (1.0 - terms.target))
+    threshold = settle_of(large, first, at, terms)
+    return outcome_of(large, first, NOTHING if threshold is None else threshold, at).cost
 
 
-def _error(large: Large, before: _First, after: _First, at: Places, terms: Terms) -> float:
+def _error(large: Large, before: First, after: First, at: Places, terms: Terms) -> float:
     """Standard error of what the second saves, by the bootstrap: thresholds are settled anew on each draw."""
     random = np.random.default_rng(_SEED)
     gains = np.empty(_DRAWS)
@@ -317,8 +202,12 @@ class CrossFit:
 def cross_fitted(records: int, chooses: Callable[[Places], Chosen | None]) -> CrossFit | None:
     """Each fifth of the records by a choice on the others; None where any of the choices finds nothing.
 
+    None too where there are fewer than ten records: then nothing is left to judge by.
+
     The records have to be in an order that says nothing about them, as hashed ids are.
     """
+    if records < 2 * FOLDS:
+        return None
     places = np.arange(records)
     outcomes, ways, order = [], [], []
     for fold in range(FOLDS):
@@ -346,12 +235,6 @@ def kept_to(large: Large, firsts: Names, terms: Terms) -> Callable[[Places], Cho
         return None if threshold is None else Chosen(Way("", large.name), large, firsts, threshold)
 
     return chooses
-
-
-def saved(one: Outcome, other: Outcome) -> tuple[float, float]:
-    """Mean dollars a record by which the second is cheaper, and the standard error of that."""
-    less = one.usd - other.usd
-    return float(less.mean()), float(less.std(ddof=1) / math.sqrt(len(less))) if len(less) > 1 else math.inf
 
 
 def least_records(target: float, delta: float) -> int:

@@ -19,12 +19,13 @@ _USUAL_DELTA = 0.05
 def routing_of(way: Way, gate: Mapping[str, Any]) -> dict[str, Any]:
     """The `routing` of a job: segments that go to the same model share a rule.
 
-    Without a large model there is nothing for a gate to decide, so none is given.
+    One model for everything needs no gate. Several without a large one have theirs, to be certified.
     """
     found: dict[str, Any] = {"default": way.default}
-    if way.large is None:
+    if way.large is None and not way.rules:
         return found
-    found["escalate_to"] = way.large
+    if way.large is not None:
+        found["escalate_to"] = way.large
     rules = [{"when": {_KEYS[kind]: names}, "use": model} for kind, names, model in _joined(way.rules)]
     if rules:
         found["rules"] = rules

@@ -19,6 +19,7 @@ import yaml
 
 from pipelines.runner import options_of
 from router.job import (
+    Adapter,
     Audit,
     BatchSettings,
     Budget,
@@ -27,6 +28,8 @@ from router.job import (
     Input,
     Job,
     JournalSettings,
+    Judge,
+    JudgeWhen,
     Limits,
     LlamaCppModel,
     OpenAIModel,
@@ -247,10 +250,12 @@ def keys_described(page: str) -> set[str]:
     ("page", "sections"),
     [
         ("docs/job-file.md", (Input, Output, Task, LlamaCppModel, OpenAIModel, Routing, When)),
+        ("docs/judge.md", (Judge, JudgeWhen)),
         ("docs/job-file.md", (Gate, Budget, Limits, Calibration, Pilot, Audit, JournalSettings)),
         ("docs/job-file.md", (RouterSettings,)),
         ("docs/gate.md", (Pilot, Audit)),
         ("docs/batch.md", (BatchSettings,)),
+        ("docs/adapters.md", (Adapter,)),
     ],
 )
 def test_every_key_of_the_job_file_is_described(page: str, sections: tuple[type[BaseModel], ...]) -> None:

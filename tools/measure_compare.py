@@ -21,7 +21,7 @@ import numpy as np
 
 from pipelines.compare import Asking, asks_gold, rows_of, terms_of
 from pipelines.compare_models import with_all_models
-from pipelines.compare_rows import GOLD, equal, large_of, tags_of
+from pipelines.compare_rows import GOLD, large_of, tags_of
 from pipelines.compare_ways import weigh
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_pilot import draw_plan
@@ -29,10 +29,10 @@ from pipelines.prepare import prepare, start
 from pipelines.runner import options_of
 from router.calibration import answers_of, surety
 from router.comparison import segments_of
+from router.escalation import Small, outcome, settle
 from router.evidence import gather
 from router.gate import NOTHING
 from router.job_loading import load_job
-from router.proposal import Small, outcome, settle
 from router.proposal_text import gate_of, routing_of, routing_text
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pipelines.compare_rows import Rows
     from pipelines.compare_ways import Weighing
     from router.calibration import ModelCalibration
-    from router.proposal import Large, Outcome
+    from router.escalation import Large, Outcome
 
 _MOST = 16_000
 
@@ -112,7 +112,7 @@ def on_others(weighing: Weighing, large: Large, others: Rows) -> Large:
     small = {}
     for name, fit in fitted.items():
         sure, said = _read(others, name, fit.models)
-        small[name] = Small(others.usd(name), sure, equal(said, words), others.right(said))
+        small[name] = Small(others.usd(name), sure, others.equal(said, words), others.right(said))
     return replace(bare, small=small)
 
 

@@ -71,6 +71,8 @@ def _job(args: argparse.Namespace, labels: list[str]) -> dict[str, Any]:
         "name": "judge",
         "input": {"path": str(args.out / "test.parquet"), "id": "id", "gold": "label"},
         "output": {"path": str(args.out / "output")},
+        # Over few rows the mean prediction is not known well enough to divide by it.
+        "calibration": {"label_free": False},
         "tasks": [
             {
                 "name": "task",

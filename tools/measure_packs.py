@@ -3,7 +3,7 @@
     python -m tools.measure_packs --data FOLDER --output FILE.jsonl [--models gemma3-270m,PATH.gguf=100]
 
 FOLDER holds finance.parquet, ja_hotel.parquet and banking77.parquet with the columns text, label and split.
-Each model is asked with both prompts by turns, one thread, about 300 rows of `test` (or as many as `=N` says),
+Each model is asked with both prompts by turns, one thread, about 300 rows of `test` (or as many as `=N`),
 drawn by their texts' digests. A line of JSON is appended for each pack and model, and what the file holds
 already is not measured again, so it can be stopped and continued. Packs' heads: tools/train_pack_head.py.
 """

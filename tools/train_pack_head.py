@@ -2,9 +2,11 @@
 
     python -m tools.train_pack_head --data banking77.parquet --pack configs/domains/customer-support
 
-The file has the columns text, label and split. The head is fitted to `train` (some minutes of one core for 77
-labels and 3,000 rows), keeps the n-grams with the largest weights, and gets temperature and confidence from
-`dev`. What it is worth on `test` is printed, and not looked at for anything else.
+The file has the columns text, label and split. The head is a multinomial logistic regression on the router's
+sentence encoder, fitted to `train`; its strength is that with the lowest log-loss on `dev`, which also gives
+its confidence. What it is worth on `test` is printed, and not looked at for anything else. (The student that
+a calibration fits looks at n-grams too: with 77 labels and 3,000 rows it was no better, .881 on `dev` against
+.905, ten times as large, and took a quarter of an hour.)
 """
 
 from __future__ import annotations
@@ -17,19 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from sklearn.linear_model import LogisticRegression
 
 from router.assets import asset_path
 from router.calibration import surety
 from router.calibration_file import write_calibration
 from router.certification import Certification, CertifyingRows
-from router.confidence import fit_confidence
+from router.confidence import ConfidenceCurve, fit_confidence
 from router.domain_pack import HEAD_FILES, find_pack
 from router.evaluation import share
 from router.gate import NOTHING, GateRule
 from router.gate_calibration import GateCalibration, StudentReport
 from router.job_loading import read_local
 from router.student import Student, task_probabilities
-from router.student_training import fit_student
+from router.surface import NAMES as SURFACE
 from transforms.ask_student import encoder_digest, look_at
 from transforms.text_encoder import ENCODER, read_card
 
@@ -40,38 +43,57 @@ if TYPE_CHECKING:
 
     from router.text_view import TextView
 
-_TEMPERATURES = np.geomspace(0.2, 3.0, 141)
+_STRENGTHS = (0.3, 1.0, 3.0, 10.0)
+_SPREAD, _MOST_STEPS = 5.0, 500
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-def shortened(student: Student, keep: int) -> Student:
-    """The student with the `keep` n-grams whose weights are largest."""
-    size = np.linalg.norm(student.ngrams.astype(np.float32), axis=1)
-    kept = np.sort(np.argsort(-size, kind="stable")[:keep])
-    return replace(student, buckets=student.buckets[kept], ngrams=student.ngrams[kept])
+def fitted(task: str, views: Sequence[TextView], labels: Sequence[str], strength: float) -> Student:
+    """A head on the texts' vectors alone, which answers all; scikit-learn's C is the strength."""
+    seen = np.stack([view.embedding for view in views]).astype(np.float64)
+    model = LogisticRegression(C=strength, max_iter=_MOST_STEPS).fit(seen * _SPREAD, labels)
+    names = tuple(str(name) for name in model.classes_)
+    # Nothing is learned from the surface, which students look at too.
+    dense = np.hstack([model.coef_ * _SPREAD, np.zeros((len(names), len(SURFACE)))])
+    return Student(
+        task,
+        names,
+        dense.astype(np.float32),
+        np.zeros(0, np.int32),
+        np.zeros((0, len(names)), np.float16),
+        model.intercept_.astype(np.float32),
+        1.0,
+        ConfidenceCurve(),
+        0.0,
+        len(labels),
+        encoder_digest(),
+    )
 
 
-def calibrated(student: Student, views: Sequence[TextView], labels: Sequence[str]) -> Student:
-    """The student with temperature and confidence from rows that it was not fitted to; it answers all."""
-    truth = np.array([student.labels.index(label) for label in labels])
-    seen = task_probabilities(student.head, views, student.labels)
-    logs = student.temperature * np.log(np.maximum(seen, 1e-12))
+def probabilities(
+    student: Student, views: Sequence[TextView], labels: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """What the head says, shape (texts, labels), and the places of the right labels."""
+    truth = np.array([student.labels.index(label) for label in labels], np.int64)
+    return task_probabilities(student.head, views, student.labels), truth
 
-    def loss(temperature: float) -> float:
-        scaled = logs / temperature
-        right = scaled[np.arange(len(truth)), truth]
-        return float((np.logaddexp.reduce(scaled, axis=1) - right).mean())
 
-    ready = replace(student, temperature=float(min(_TEMPERATURES, key=loss)), cut=0.0)
-    seen = task_probabilities(ready.head, views, ready.labels)
+def log_loss(student: Student, views: Sequence[TextView], labels: Sequence[str]) -> float:
+    """Mean log-loss, in nats."""
+    seen, truth = probabilities(student, views, labels)
+    return float(-np.log(np.maximum(seen[np.arange(len(truth)), truth], 1e-12)).mean())
+
+
+def with_confidence(student: Student, views: Sequence[TextView], labels: Sequence[str]) -> Student:
+    """The head with a confidence from rows that it was not fitted to."""
+    seen, truth = probabilities(student, views, labels)
     curve = fit_confidence(surety(seen, multi_label=False), seen.argmax(axis=1) == truth)
-    return replace(ready, curve=curve)
+    return replace(student, curve=curve)
 
 
 def judged(student: Student, views: Sequence[TextView], labels: Sequence[str]) -> dict[str, Any]:
     """Accuracy, and what a threshold on the confidence would keep, how much of it right."""
-    truth = np.array([student.labels.index(label) for label in labels])
-    seen = task_probabilities(student.head, views, student.labels)
+    seen, truth = probabilities(student, views, labels)
     right = seen.argmax(axis=1) == truth
     confidence: npt.NDArray[np.float64] = student.curve(surety(seen, multi_label=False))
     one = share(int(right.sum()), len(right))
@@ -112,7 +134,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, type=pathlib.Path)
     parser.add_argument("--pack", required=True)
-    parser.add_argument("--keep", type=int, default=8192, help="n-grams that keep their weights")
     arguments = parser.parse_args()
     rows = pl.read_parquet(arguments.data)
     parts = {name: rows.filter(pl.col("split") == name) for name in ("train", "dev", "test")}
@@ -120,13 +141,12 @@ def main() -> None:
     labels = {name: part["label"].to_list() for name, part in parts.items()}
     folder = pathlib.Path(str(find_pack(arguments.pack, read_local).folder))
     task = find_pack(arguments.pack, read_local).pack.task.name
-    fitted = fit_student(task, views["train"], labels["train"], encoder=encoder_digest())
-    if fitted is None:
-        raise SystemExit("too few rows of two labels")
-    student = calibrated(shortened(fitted.student, arguments.keep), views["dev"], labels["dev"])
+    tried = [fitted(task, views["train"], labels["train"], strength) for strength in _STRENGTHS]
+    best = min(tried, key=lambda one: log_loss(one, views["dev"], labels["dev"]))
+    student = with_confidence(best, views["dev"], labels["dev"])
     encoder = read_card(asset_path(ENCODER)).name
     sizes = f"{len(labels['train']):,} rows, its confidence from {len(labels['dev']):,} others"
-    write_head(student, folder / "head", f"a linear head on {encoder} and n-grams, trained on {sizes}")
+    write_head(student, folder / "head", f"a linear head on {encoder}, trained on {sizes}")
     print(json.dumps(judged(student, views["test"], labels["test"]), indent=1))  # noqa: T201 - its answer
 
 

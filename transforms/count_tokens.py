@@ -35,7 +35,11 @@ def count_tokens(local: LocalModel, tasks: Mapping[str, Task], records: Sequence
     retriever = Retriever(local.retrieval)
     found = []
     for one in records:
-        before = shown_before(tasks[one.task], prompts[one.task], retriever.find(one))
-        found.append(len(model.tokenize(before + one.text, special=False)) + beside[one.task])
+        text, before = one.text, 0
+        if retriever.retrieves(one.task):
+            prompt = prompts[one.task]
+            shown = shown_before(tasks[one.task], prompt, retriever.find(one))
+            text, before = prompt.lead + text, len(model.tokenize(shown, special=False))
+        found.append(before + len(model.tokenize(text, special=False)) + beside[one.task])
     model.close()
     return found

@@ -291,10 +291,21 @@ def prompt_tokens(model: LlamaModel, segments: Sequence[Segment]) -> list[int]:
     return [token for part in segments for token in model.tokenize(part.text, special=part.template)]
 
 
-def _label_trie(model: LlamaModel, prompt: LabelPrompt) -> Trie:
+def tokens_before_label(model: LlamaModel, prompt: LabelPrompt, text: str) -> list[int]:
+    """All tokens that a label follows: the prompt's beginning, a text that fits the context, and the end."""
+    beginning = with_begin(model.begin_tokens, prompt_tokens(model, prompt.beginning))
+    return [*beginning, *model.tokenize(prompt.lead + text, special=False), *prompt_tokens(model, prompt.end)]
+
+
+def label_tokens(model: LlamaModel, prompt: LabelPrompt) -> list[Continuation]:
+    """The tokens of each of the prompt's answers."""
     line_end = model.tokenize("\n", special=False)[0]
     given = [tuple(model.tokenize(before, special=False)) for before, _ in prompt.answers]
     scored = [tuple(model.tokenize(answer, special=False)) for _, answer in prompt.answers]
     if not any(given):
         scored = end_where_prefix(scored, line_end)
-    return build_trie([Continuation(s, g) for s, g in zip(scored, given, strict=True)])
+    return [Continuation(s, g) for s, g in zip(scored, given, strict=True)]
+
+
+def _label_trie(model: LlamaModel, prompt: LabelPrompt) -> Trie:
+    return build_trie(label_tokens(model, prompt))

@@ -113,7 +113,13 @@ class NearestRows:
     def _search(self, query: npt.NDArray[np.float32], wanted: int) -> list[tuple[float, int]]:
         """(similarity, row) of about so many nearest rows, or of all; equal ones in the rows' order."""
         count = min(wanted, len(self._rows))
-        values, at = self._index.search(query[None, :], count)
+        index = self._index
+        import faiss  # noqa: PLC0415 - see `_index`
+
+        # Of the calling thread, and of faiss's own OpenMP: its threads would wait busily for the next search,
+        # which on a machine with work for all its processors takes six times as long.
+        faiss.omp_set_num_threads(1)
+        values, at = index.search(query[None, :], count)
         found = [(round(float(v), _PLACES), int(i)) for v, i in zip(values[0], at[0], strict=True)]
         if count < len(self._rows):
             # Others may be as near as the last one, and which of them came must not be the index's choice.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from transforms.adapter_rows import TrainingText
+
 _WARM_UP = 0.1
 _BATCHES_SORTED = 16
 """So many batches are sorted by length together: padding costs time, sorting all would cost chance."""
@@ -23,16 +25,6 @@ _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 _TOLD = 10
 """After so many batches it is told how long one takes."""
 _PREFIX = "base_model.model."
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingText:
-    """A prompt in tokens, and the right label's tokens after it."""
-
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
-    beside: tuple[int, ...]
-    """The tokens that the answer's first is chosen from: the first ones of all labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +47,12 @@ def load_weights(path: pathlib.Path) -> Any:  # noqa: ANN401 - PyTorch is not al
 
     # Unpacked once: training goes through the weights again and again.
     whole = GgufConfig(dequantize=True)
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=whole
     )
+    # The output matrix is that of the embeddings, where the file has none.
+    model.tie_weights()
+    return model
 
 
 def train_lora(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,16 @@ def verdict(label: str, why: str = "it says so") -> Behaviour:
 def needs_human(why: str = "it can mean both") -> Behaviour:
     """The server has the model leave it to a person."""
     return calling("needs_human", {"why": why}, name="call9")
+
+
+def told(content: str, probability: float) -> Behaviour:
+    """A completion that tells how probable it was as a whole."""
+    key, label = content.split(":")
+    tokens = [{"token": f"{key}:", "logprob": 0.0}, {"token": label, "logprob": math.log(probability)}]
+    message = {"role": "assistant", "content": content}
+    choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": {"content": tokens}}
+    usage = {"prompt_tokens": 100, "completion_tokens": 5}
+    return Behaviour(body=json.dumps({"choices": [choice], "usage": usage}).encode())
 
 
 def judged_job(world: World, server: FakeLlmServer, **judge: Any) -> dict[str, Any]:

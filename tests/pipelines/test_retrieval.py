@@ -17,7 +17,9 @@ from router.spending import worst_cost
 from tests.fake_batch_server import FakeBatchServer
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.pipelines.batch_jobs import PRICE
+from tests.pipelines.gate_rows import hosted, rows, steered_label, target_job
 from tests.pipelines.jobs import SENTIMENT
+from tests.pipelines.test_commands import tekizai
 from transforms.splits import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ A parcel that came late is negative.
 # Sound
 Loud speakers are positive.
 """
+SIGNS = ("negative", "positive")
 RECORDS = [
     {"id": "r1", "text": "My parcel came late: one week."},
     {"id": "r2", "text": "The speakers sound great to me."},
@@ -349,3 +352,50 @@ def test_workers_elsewhere_find_the_rows_in_the_output(world: World) -> None:
     plan.opening.references.copy()
     copied = world.output / "state" / "references" / f"{retrieval.examples.digest}.jsonl"
     assert len(copied.read_text(encoding="utf-8").splitlines()) == 6
+
+
+def test_a_certified_gate_works_with_them(world: World) -> None:
+    """The pilot's answers are of the same prompts; of a small model's prompt only the form is searched."""
+    world.write_lines(rows(300))
+    world.write_lines(
+        [{"id": f"p{n}", "text": f"An example {n}.", "label": SIGNS[n % 2]} for n in range(12)], "pool.jsonl"
+    )
+    examples = {"from": str(world.folder / "pool.jsonl"), "k": 2, "for": ["small", "large"]}
+    with FakeLlmServer(steered_label) as server:
+        job = target_job(
+            tasks=[SENTIMENT | {"examples": examples}],
+            models=hosted(world, server),
+            calibration={"search_seconds": 5},
+        )
+        world.run(**job)
+        asked = server.answered
+        again = world.run(**job)
+
+    assert server.answered == asked < 300
+    assert again.summary["gate"]["certified"]
+    shown = [row["annotation"]["examples"] for row in again.annotations]
+    assert len(shown) == 300
+    assert {len(ids) for ids in shown} == {2}
+    stored = json.loads((world.output / "state/calibration/calibration.json").read_text(encoding="utf-8"))
+    assert [model["prompt"]["examples"] for model in stored["models"]] == [[]]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_the_other_commands_read_such_an_output(world: World, kind: str) -> None:
+    """The evaluation, the report and a second run."""
+    write_pool(world)
+    gold = [{**row, "gold": sign} for row, sign in zip(RECORDS, SIGNS, strict=True)]
+    world.write_lines(gold)
+    fields = {"path": str(world.folder / "in.jsonl"), "text": "text", "id": "id", "gold": "gold"}
+    with FakeLlmServer() as server:
+        job = retrieving(world, server, input=fields, output={"path": str(world.output), "format": kind})
+        ran = tekizai("run", world.job_file(**job))
+        evaluated = tekizai("evaluate", world.output, "--json")
+        reported = tekizai("report", world.output)
+        finished = tekizai("run", world.job_file(**job))
+        planned = tekizai("check", world.job_file(**job))
+
+    assert [one.exit_code for one in (ran, evaluated, reported, finished, planned)] == [0] * 5, ran.stderr
+    assert "nothing to do" in finished.stderr
+    assert '"accuracy"' in evaluated.stdout
+    assert server.answered == 2

@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from router.escalation import Large, Outcome, Small, Terms, outcome, saved, settle
 from router.gate import NOTHING
 from router.proposal import (
     LEAST_SEGMENT,
-    Large,
-    Outcome,
     SegmentRule,
-    Small,
-    Terms,
     Way,
     choose,
     cross_fitted,
     kept_to,
     least_records,
-    outcome,
-    saved,
-    settle,
 )
 
 if TYPE_CHECKING:
@@ -228,6 +222,7 @@ def test_each_fifth_is_judged_by_a_choice_that_did_not_see_it() -> None:
     assert [min(set(range(N)) - one) for one in seen] == [0, 1, 2, 3, 4]
     assert found.outcome.escalated.tolist() == (~EVEN).tolist()
     assert cross_fitted(N, lambda _: None) is None
+    assert cross_fitted(9, kept_to(large, firsts, TERMS)) is None
 
 
 def test_what_is_saved_has_its_error() -> None:
@@ -236,3 +231,15 @@ def test_what_is_saved_has_its_error() -> None:
     one = Outcome(np.array([2.0, 4.0]), none, none)
     other = Outcome(np.array([1.0, 1.0]), none, none)
     assert saved(one, other) == (2.0, pytest.approx(1.0))
+
+
+def test_small_models_may_reach_the_target_together_and_alone() -> None:
+    """Gold is the judge, and each reads one language: with a rule, nobody has to be escalated to."""
+    nobody = Large.nobody({"a": reading(EVEN), "b": reading(~EVEN)}, N)
+    chosen = choose([nobody], SEGMENTS, EVERYWHERE, TERMS)
+    assert chosen is not None
+    assert (chosen.way.default, chosen.way.large) == ("a", None)
+    assert [(rule.segment, rule.model) for rule in chosen.way.rules] == [(("language", "ja"), "b")]
+    found = chosen.outcome(EVERYWHERE)
+    assert (found.quality.count, found.cost, int(found.escalated.sum())) == (N, pytest.approx(LOCAL), 0)
+    assert choose([Large.nobody({"a": reading(EVEN)}, N)], SEGMENTS, EVERYWHERE, TERMS) is None

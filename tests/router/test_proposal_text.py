@@ -57,8 +57,13 @@ def test_what_is_usual_is_left_out() -> None:
 
 
 def test_one_model_for_everything_has_no_gate() -> None:
-    """There is nobody to ask."""
+    """There is nobody to ask. Several models without a large one have a gate, which a run certifies."""
     assert routing_text(routing_of(Way("big", None), GATE)) == "routing:\n  default: big\n"
+    assert routing_of(Way("a", None, RULES[:1]), {"target": 0.9, "oracle": "gold"}) == {
+        "default": "a",
+        "rules": [{"when": {"languages": ["ja"]}, "use": "b"}],
+        "gate": {"target": 0.9, "oracle": "gold"},
+    }
 
 
 def test_any_name_of_a_model_loads_as_a_job() -> None:
