@@ -112,6 +112,8 @@ def test_a_promise_needs_a_checker() -> None:
     assert any(line.startswith("routing.gate.per: 'label' does not go with generate tasks") for line in lines)
     assert any(line.startswith("routing.gate.student: 'auto' does not go with") for line in lines)
     with_check = {"kind": "generate", "check": "exact"}
+    corrected = job(with_check, routing={"gate": gate}, calibration={"corrections": "review.jsonl"})
+    assert said(corrected)[0].startswith("calibration.corrections: 'review.jsonl' are not read for generate")
     assert parse_job(job(with_check, routing={"gate": gate})).tasks[0].check == "exact"
 
 
