@@ -2,8 +2,8 @@
 
     python -m tools.measure_generate --data prompts_task.parquet --large http://127.0.0.1:8091/v1 --output DIR
 
-The file has the columns id, text, lang, label and split. A uniform sample of its test rows, half English and half
-Chinese, becomes three jobs: `large` (every record to the hosted model), `rules` (by language, task and
+The file has the columns id, text, lang, label and split. A uniform sample of its test rows, half English and
+half Chinese, becomes three jobs: `large` (every record to the hosted model), `rules` (by language, task and
 length, with a gate of fixed confidence) and `small`. The router sorts the records into tasks. Later jobs find
 the answers of earlier ones in their journal, with the time that they took, so all are compared on the same
 answers; a job that was interrupted goes on where it was. Prints one JSON line a job: who answered what,
@@ -108,7 +108,7 @@ def job_of(arguments: argparse.Namespace, name: str, routing: dict[str, Any]) ->
 def run(arguments: argparse.Namespace, name: str, routing: dict[str, Any], before: str | None) -> None:
     """Run a job on what the one before has in its journal."""
     output = arguments.output / name
-    if before is not None and not output.exists():
+    if before is not None and not output.exists() and (arguments.output / before).exists():
         shutil.copytree(arguments.output / before / "state" / "journal", output / "state" / "journal")
     path = arguments.output / f"{name}.yaml"
     path.write_text(yaml.safe_dump(job_of(arguments, name, routing), sort_keys=False, allow_unicode=True))
