@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipelines.compare_models import check_comparable
 from pipelines.model_source import find_adapted
 from pipelines.prepare import prepare
 from router.adapters import AdaptedModel
@@ -135,6 +136,14 @@ def test_each_adapter_is_calibrated_by_itself(world: World, tmp_path: pathlib.Pa
     assert written.summary["answered_by"] == {"small": 100, "small+money": 100}
     stored = (written.folder / "state" / "calibration" / "calibration.json").read_text(encoding="utf-8")
     assert '"small+money"' in stored
+
+
+def test_adapters_are_not_compared(tmp_path: pathlib.Path) -> None:
+    """What a comparison proposes are rules, and those name no adapters."""
+    job = World(tmp_path).job(**with_adapter(tmp_path / "a.gguf"))
+
+    with pytest.raises(ValueError, match=r"^models\.small\.adapters: are not compared; .* bench"):
+        check_comparable(job)
 
 
 def test_a_model_with_an_adapter_can_be_benched(tmp_path: pathlib.Path) -> None:
