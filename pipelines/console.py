@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,12 @@ def _clock(seconds: float) -> str:
 def say(console: Console, line: str) -> None:
     """Print one line as it is: not wrapped, and brackets in it are no markup."""
     console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def say_wrapped(console: Console, line: str, indent: str = "") -> None:
+    """Print one line in as many of `WIDTH` columns as it takes, those after the first indented."""
+    for part in textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False):
+        say(console, part)
 
 
 def printable(name: str) -> str:

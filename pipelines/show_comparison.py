@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.console import WIDTH, printable, say
+from pipelines.console import WIDTH, printable, say, say_wrapped
+from pipelines.show_plan import amount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,16 +24,16 @@ _HUNDRED = 100
 def print_comparison(found: Mapping[str, Any], console: Console) -> None:
     """The models over all records and by segment, the ways to do the job, and the proposal as YAML."""
     records, oracle = found["records"], found["oracle"]
-    _say(
+    say_wrapped(
         console,
         f"{printable(found['job'])}: {records['asked']:,} of {records['to_answer']:,} records, "
         f"{found['judged']:,} of them judged by "
         + ("the gold column." if oracle == "gold" else f"{printable(oracle)}, whose word counts as right."),
     )
     for name, why in found["failed"].items():
-        _say(console, f"{printable(name)} failed on some: {printable(why)}.")
+        say_wrapped(console, f"{printable(name)} failed on some: {printable(why)}.")
     console.print(_models(found))
-    _say(
+    say_wrapped(
         console,
         "as asked: share of answers as the oracle's, with its exact 95 % interval. taught: the same with "
         "what a pilot learns, each record by a fit without it. kept: records whose answer a gate for "
@@ -42,21 +42,18 @@ def print_comparison(found: Mapping[str, Any], console: Console) -> None:
     for kind, parts in found["figures"]["by"].items():
         console.print(_parts(kind, parts, list(found["models"])))
     if found["figures"]["by"]:
-        _say(console, "In each segment: taught or as asked, and under it the share that could be kept.")
+        say_wrapped(
+            console, "In each segment: taught or as asked, and under it the share that could be kept."
+        )
     console.print(_ways(found["ways"]))
-    _say(
+    say_wrapped(
         console,
         "Each is measured on records that had no part in choosing it (five folds). `input` is all records "
         "that models answer, the run's own pilot included.",
     )
     _print_proposal(found, console)
     for note in found["notes"]:
-        _say(console, f"Note: {printable(note)}.")
-
-
-def _say(console: Console, line: str, indent: str = "") -> None:
-    for part in textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False):
-        say(console, part)
+        say_wrapped(console, f"Note: {printable(note)}.")
 
 
 def _models(found: Mapping[str, Any]) -> Table:
@@ -71,7 +68,7 @@ def _models(found: Mapping[str, Any]) -> Table:
             "" if one["learned"] is None else _share(one["learned"]),
             "" if one["kept"] is None else _percent(one["kept"]),
             _speed(one, found["models"][name]["runs"]),
-            _amount(one["usd_per_thousand"]),
+            _usd(one["usd_per_thousand"]),
             f"{one['failed']:,}",
         )
     return table
@@ -115,8 +112,8 @@ def _ways(ways: Mapping[str, Mapping[str, Any]]) -> Table:
             Text(printable(name)),
             _interval(way["quality"]),
             _percent(way["escalated"]),
-            _amount(way["usd_per_thousand"]),
-            _amount(way["input_usd"]),
+            _usd(way["usd_per_thousand"]),
+            _usd(way["input_usd"]),
             style="bold" if name == "proposal" else None,
         )
     return table
@@ -125,7 +122,7 @@ def _ways(ways: Mapping[str, Mapping[str, Any]]) -> Table:
 def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
     proposal = found["proposal"]
     if proposal is None:
-        _say(console, "There is no proposal.")
+        say_wrapped(console, "There is no proposal.")
         return
     say(console, "")
     say(console, f"Proposal for {found['target']:g}, to paste in place of the job file's `routing`:")
@@ -134,16 +131,12 @@ def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
     for rule in proposal["rules"]:
         kind, name = rule["segment"]
         saves = rule["saves_usd_per_thousand"]
-        why = (
-            "it is right more often there"
-            if saves is None
-            else f"saves {_amount(saves)} USD on 1,000 records"
-        )
-        _say(
+        why = "it is right more often there" if saves is None else f"saves {_usd(saves)} USD on 1,000 records"
+        say_wrapped(
             console,
             f"{printable(kind)} {printable(name)} goes to {printable(rule['use'])}: {why}, beyond noise.",
         )
-    _say(console, _saving(proposal["saved_per_thousand"]))
+    say_wrapped(console, _saving(proposal["saved_per_thousand"]))
     told = f"Chosen alike on {proposal['chosen_alike']} of {proposal['folds']} parts of the records. "
     if "gate" in proposal["routing"]:
         told += (
@@ -152,12 +145,12 @@ def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
         )
     else:
         told += "One model answers everything, so a run has nothing to certify: this is an estimate."
-    _say(console, told)
+    say_wrapped(console, told)
 
 
 def _saving(saving: Mapping[str, float]) -> str:
     usd, error = saving["usd"], _CERTAIN * saving["error"]
-    said = f"{_amount(abs(usd))} USD on 1,000 records (± {_amount(error)})"
+    said = f"{_usd(abs(usd))} USD on 1,000 records (± {_usd(error)})"
     if usd > error:
         return f"Against the job as it stands it saves {said}."
     if usd < -error:
@@ -179,9 +172,5 @@ def _percent(one: Mapping[str, Any]) -> str:
     return "" if one["rate"] is None else f"{_HUNDRED * one['rate']:.0f} %"
 
 
-def _amount(value: str | float) -> str:
-    """Three digits that say something."""
-    usd = Decimal(str(value))
-    if not usd:
-        return "0"
-    return f"{round(usd, max(0, min(6, 2 - usd.adjusted()))):f}"
+def _usd(value: str | float) -> str:
+    return amount(Decimal(str(value)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.console import WIDTH, printable, say
+from pipelines.console import WIDTH, printable, say_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +26,9 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
     """A row for each file, then which files they are and how the figures are meant."""
     console.print(_table(found["models"]))
     for number, one in enumerate(found["models"], 1):
-        _say(console, _legend(number, one), indent="   ")
+        say_wrapped(console, _legend(number, one), indent="   ")
     data, sample = found["data"], found["label_free"]
-    _say(
+    say_wrapped(
         console,
         f"{data['records']:,} records of {printable(data['path'])}, task {printable(found['task']['name'])}, "
         f"{found['threads']} thread(s) each. "
@@ -37,11 +36,6 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
         + "Memory is the most that was resident, the mapped file included; speed is the median over the "
         "turns, and under it how many times that of 1.",
     )
-
-
-def _say(console: Console, line: str, indent: str = "") -> None:
-    for part in textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False):
-        say(console, part)
 
 
 def _table(models: list[Mapping[str, Any]]) -> Table:

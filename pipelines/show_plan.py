@@ -103,10 +103,10 @@ def _say_gate(plan: Mapping[str, Any], console: Console) -> None:
 
 def _money(usd: Mapping[str, str]) -> str:
     expected, low, high = (Decimal(usd[key]) for key in ("expected", "low", "high"))
-    return _range(_amount(expected), _amount(low), _amount(high))
+    return _range(amount(expected), amount(low), amount(high))
 
 
-def _amount(value: Decimal) -> str:
+def amount(value: Decimal) -> str:
     """Three digits that say something."""
     if not value:
         return "0"
