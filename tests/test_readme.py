@@ -19,6 +19,7 @@ import yaml
 
 from pipelines.runner import options_of
 from router.job import (
+    Adapter,
     Audit,
     BatchSettings,
     Budget,
@@ -254,6 +255,7 @@ def keys_described(page: str) -> set[str]:
         ("docs/job-file.md", (RouterSettings,)),
         ("docs/gate.md", (Pilot, Audit)),
         ("docs/batch.md", (BatchSettings,)),
+        ("docs/adapters.md", (Adapter,)),
     ],
 )
 def test_every_key_of_the_job_file_is_described(page: str, sections: tuple[type[BaseModel], ...]) -> None:

@@ -6,12 +6,12 @@
     python -m tools.measure_adapter tell plain.npz examples.npz adapter.npz
     python -m tools.measure_adapter turns --data FOLDER --dataset trec --model smollm2 --adapter trec.gguf
 
-FOLDER holds NAME.parquet files with the columns text, label and split. `ask` scores the first rows of train,
-for heads to learn from, and all of test (`--test` of them). `tell` gives the share of test that is right: by
-the scores as they are, divided by their mean over the first 200 rows of test (no label is looked at), and
-with the head that `choose_head` chooses on train. `turns` asks the model with and without the adapter about
-the same texts by turns, and gives records/s of both, their ratio, and whether the plain one's answers stay
-the same to the last bit beside the adapter.
+FOLDER holds NAME.parquet files with the columns text, label and split. `ask` scores the first rows of train
+(`--train`; 0: none), for heads to learn from, and all of test (`--test` of them). `tell` gives the share of
+test that is right: by the scores as they are, divided by their mean over the first 200 rows of test (no label
+is looked at), and with the head that `choose_head` chooses on train. `turns` asks the model with and without
+the adapter about the same texts by turns, and gives records/s of both, the quartiles of their ratio, and
+whether the plain one's answers stay the same to the last bit beside the adapter.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def ask(arguments: argparse.Namespace) -> None:
     for split, count in (("train", arguments.train), ("test", arguments.test)):
         part = rows.filter(pl.col("split") == split)
         part = part.head(len(part) if count is None else count)
+        if part.is_empty():
+            continue
         said = [scorer.score(text) for text in part["text"]]
         found[f"{split}_scores"] = np.stack([one.probabilities for one, _ in said])
         found[f"{split}_features"] = np.stack([one.features for one, _ in said if one.features is not None])
@@ -99,7 +101,7 @@ def tell(arguments: argparse.Namespace) -> None:
         bias = estimate_bias("measured", "measured", list(scores[:_SAMPLE]))
         fair = np.stack([remove_bias(one, bias) for one in scores])
         said = {"raw": scores, "divided": fair}
-        if len(kept["train_gold"]):
+        if "train_gold" in kept:
             seen = Evidence(kept["train_scores"], kept["train_features"])
             choice = choose_head(TrainingRows(seen, kept["train_gold"]))
             test = Evidence(scores, kept["test_features"])
@@ -110,7 +112,8 @@ def tell(arguments: argparse.Namespace) -> None:
             )
         right = {name: round(float((one.argmax(axis=1) == gold).mean()), 4) for name, one in said.items()}
         speed = round(len(gold) / float(kept["test_seconds"].sum()), 2)
-        facts = {"file": path.name, "test": len(gold), "labels_for_head": len(kept["train_gold"]), **right}
+        learned = len(kept["train_gold"]) if "train_gold" in kept else 0
+        facts = {"file": path.name, "test": len(gold), "labels_for_head": learned, **right}
         tokens = round(float(kept["test_tokens"].mean()), 1)
         sys.stdout.write(json.dumps({**facts, "tokens_a_record": tokens, "records_per_second": speed}) + "\n")
 

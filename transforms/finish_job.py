@@ -62,6 +62,9 @@ class Ending:
     """What `tekizai plan` said of this very job; None where it was not asked."""
 
 
+_PACKED = {"method": "a head that the task's pack brings"}
+
+
 def finish_job(
     _: object,
     parts: Sequence[Part],
@@ -116,9 +119,10 @@ def _summary(tally: Tally, read: int, readings: Readings, ending: Ending) -> dic
     planned = None if ending.plan is None else compared(ending.plan, summary)
     if planned is not None:
         summary["plan"] = planned
+    packed = {(one["model"], one["task"]) for one in ending.manifest.get("pack_heads", ())}
     summary["calibration"] = [
-        _stated(reading, ending.layout)
-        for _, reading in sorted(readings.items())
+        {**_stated(reading, ending.layout), **(_PACKED if pair in packed else {})}
+        for pair, reading in sorted(readings.items())
         if not isinstance(reading, NotCalibrated)
     ]
     return summary

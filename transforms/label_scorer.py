@@ -293,8 +293,8 @@ def prompt_tokens(model: LlamaModel, segments: Sequence[Segment]) -> list[int]:
 
 def tokens_before_label(model: LlamaModel, prompt: LabelPrompt, text: str) -> list[int]:
     """All tokens that a label follows: the prompt's beginning, a text that fits the context, and the end."""
-    beginning = _with_begin(model.begin_tokens, _tokens(model, prompt.beginning))
-    return [*beginning, *model.tokenize(prompt.lead + text, special=False), *_tokens(model, prompt.end)]
+    beginning = with_begin(model.begin_tokens, prompt_tokens(model, prompt.beginning))
+    return [*beginning, *model.tokenize(prompt.lead + text, special=False), *prompt_tokens(model, prompt.end)]
 
 
 def label_tokens(model: LlamaModel, prompt: LabelPrompt) -> list[Continuation]:

@@ -47,9 +47,12 @@ def load_weights(path: pathlib.Path) -> Any:  # noqa: ANN401 - PyTorch is not al
 
     # Unpacked once: training goes through the weights again and again.
     whole = GgufConfig(dequantize=True)
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=whole
     )
+    # The output matrix is that of the embeddings, where the file has none.
+    model.tie_weights()
+    return model
 
 
 def train_lora(

@@ -106,3 +106,28 @@ def test_real_models_answer_with_their_adapters(tmp_path: pathlib.Path) -> None:
 
     assert adapted["film"] == plain["film"]
     assert adapted["card"] != plain["card"]
+
+
+def test_each_adapter_is_calibrated_by_itself(world: World, tmp_path: pathlib.Path) -> None:
+    """A gate with a target reads the scores of each as those of a model of its own."""
+    file = adapter_file(tmp_path, model_path(SMOLLM2))
+    world.write_lines(
+        {
+            "id": str(number),
+            "text": f"{CARD if number % 2 else FILM} {number} small=positive:{0.5 + number % 50 / 100}",
+            "truth": "positive" if number % 10 else "negative",
+        }
+        for number in range(200)
+    )
+    sections = with_adapter(file)
+    sections["routing"] = {"default": "small", "gate": {"target": 0.8, "oracle": "gold"}}
+
+    written = world.run(
+        **sections,
+        input={"path": str(tmp_path / "in.jsonl"), "id": "id", "gold": "truth"},
+        calibration={"search_seconds": 0},
+    )
+
+    assert written.summary["answered_by"] == {"small": 100, "small+money": 100}
+    stored = (written.folder / "state" / "calibration" / "calibration.json").read_text(encoding="utf-8")
+    assert '"small+money"' in stored

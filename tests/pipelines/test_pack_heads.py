@@ -228,7 +228,7 @@ def test_other_tasks_are_still_read_by_a_sample(world: World, student: Student) 
     }
     methods = {one["task"]: one["method"] for one in written.summary["calibration"]}
     assert methods["other"] == "divided by the mean prediction"
-    assert methods["sentiment"].startswith("a linear head on the text")
+    assert methods["sentiment"] == "a head that the task's pack brings"
 
 
 def test_target_and_artefact_leave_the_pack_alone(world: World, student: Student) -> None:
@@ -258,3 +258,19 @@ def test_plan_asks_the_head_too(world: World, asked: list[str], student: Student
 
     assert [pilot.answer("small", work).model for work in works] == ["student", "student"]  # type: ignore[union-attr]
     assert asked == []
+
+
+def test_shipped_head_knows_bank_customers(world: World, asked: list[str]) -> None:
+    """The head of `customer-support` tells plain messages apart, under the digest that the manifest notes."""
+    said = {
+        "lost_or_stolen_card": "Somebody stole my card on the train!",
+        "terminate_account": "Please close my account, I do not need it any more.",
+        "change_pin": "Where can I choose another PIN?",
+    }
+    world.write_lines([{"id": label, "text": text} for label, text in said.items()])
+
+    written = run(world, settled(world, [], tasks=[{"pack": "customer-support"}]))
+
+    assert written.labels() == {label: label for label in said}
+    assert asked == []
+    assert [one["records"] for one in written.summary["calibration"]] == [3000]
