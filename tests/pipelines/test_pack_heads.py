@@ -265,7 +265,7 @@ def test_shipped_head_knows_bank_customers(world: World, asked: list[str]) -> No
     said = {
         "lost_or_stolen_card": "Somebody stole my card on the train!",
         "terminate_account": "Please close my account, I do not need it any more.",
-        "change_pin": "Where can I choose another PIN?",
+        "change_pin": "How can I change my PIN?",
     }
     world.write_lines([{"id": label, "text": text} for label, text in said.items()])
 
