@@ -103,11 +103,11 @@ class JudgeCalls:
         self.spent += answer.usage.usd
         sent = len(json.dumps(request["messages"], ensure_ascii=False))
         self.sent.append(Sent(f"{len(request['messages'])} messages, {sent} characters", answer.usage))
-        body = (answer.raw or "").encode()
-        number = len(self.sent)
-        if self.desk.judge.tool_calls == "json":
-            return judge_wire.read_action(body, number)
-        return judge_wire.name_calls(body, number)
+        in_json = self.desk.judge.tool_calls == "json"
+        body = judge_wire.read_body((answer.raw or "").encode(), len(self.sent), in_json=in_json)
+        if body is None:
+            raise CallRefusedError(Failure.UNUSABLE, "the response is no completion of a chat")
+        return body
 
     def _pay(self, request: Mapping[str, Any], key: bytes) -> Answer:
         desk, call = self.desk, call_name(self.desk.fingerprints[self.task], key)

@@ -107,36 +107,51 @@ def _as_action(function: Mapping[str, Any]) -> str:
     return json.dumps({"tool": function["name"], "arguments": arguments}, ensure_ascii=False)
 
 
-def read_action(body: bytes, number: int) -> bytes:
-    """A completion whose text is an action, as one that calls a tool; any other completion as it is.
+def read_body(body: bytes, number: int, *, in_json: bool) -> bytes | None:
+    """A response as the agent library wants it; None where it is no completion.
+
+    What endpoints leave out is put in, and every tool call has a name, because the next request must repeat
+    it, in a later run too.
 
     Args:
         body: The response.
-        number: Which call of the conversation it is, for its name.
+        number: Which request of the conversation it answers.
+        in_json: Whether text that is an action is to be read as a call.
     """
     try:
         payload = json.loads(body)
-        message = payload["choices"][0]["message"]
-        action = json.loads(message["content"])
-        function = {"name": action["tool"], "arguments": json.dumps(action["arguments"], ensure_ascii=False)}
-    except (ValueError, KeyError, IndexError, TypeError):
-        return body
-    if not isinstance(function["name"], str):
-        return body
-    call = {"id": f"call{number:05d}", "type": "function", "function": function}
-    message |= {"content": None, "tool_calls": [call]}
-    payload["choices"][0]["finish_reason"] = "tool_calls"
-    return json.dumps(payload, ensure_ascii=False).encode()
+        choice = payload["choices"][0]
+        message = choice["message"]
+        calls = message.get("tool_calls")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return None
+    if in_json:
+        calls = _action_call(message.get("content"))
+        message |= {"content": None if calls else message.get("content"), "tool_calls": calls}
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(one, dict) for one in calls)):
+        return None
+    for place, call in enumerate(calls or ()):
+        call["id"] = str(call.get("id") or f"call{number:03d}{place:02d}")
+        call.setdefault("type", "function")
+    message.setdefault("role", "assistant")
+    choice |= {"index": 0, "finish_reason": choice.get("finish_reason") or "stop"}
+    for name, value in _LEFT_OUT.items():
+        payload.setdefault(name, value)
+    # It is counted before, and the library refuses a whole answer for a figure that is missing.
+    payload.pop("usage", None)
+    return json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def name_calls(body: bytes, number: int) -> bytes:
-    """A completion in which every tool call has a name, as the next request must repeat it."""
+_LEFT_OUT = {"id": "none", "object": "chat.completion", "created": 0, "model": "none"}
+
+
+def _action_call(content: object) -> list[Request] | None:
+    """The call that a text stands for; None where it is no action."""
     try:
-        payload = json.loads(body)
-        calls = payload["choices"][0]["message"].get("tool_calls") or ()
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return body
-    unnamed = [call for call in calls if isinstance(call, dict) and not call.get("id")]
-    for place, call in enumerate(unnamed):
-        call["id"] = f"call{number:03d}{place:02d}"
-    return json.dumps(payload, ensure_ascii=False).encode() if unnamed else body
+        action: Any = json.loads(content) if isinstance(content, str) else None
+        name, arguments = action["tool"], json.dumps(action["arguments"], ensure_ascii=False)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(name, str):
+        return None
+    return [{"type": "function", "function": {"name": name, "arguments": arguments}}]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from transforms.judge_wire import (
     action_schema,
     json_messages,
-    name_calls,
     native_parameters,
     plain_messages,
-    read_action,
+    read_body,
     step_key,
 )
 from transforms.llm_wire import Dialect
@@ -77,31 +78,46 @@ def test_the_schema_allows_the_tools_and_nothing_else() -> None:
     }
 
 
+def read(data: bytes, number: int = 1, *, in_json: bool = False) -> dict[str, Any]:
+    """The message of a response, as the agent library gets it."""
+    found = read_body(data, number, in_json=in_json)
+    assert found is not None
+    return message_of(found)
+
+
 def test_an_action_is_read_as_a_call() -> None:
     """With a name that is the same when it is read again."""
-    found = message_of(read_action(body(content='{"tool": "look", "arguments": {"k": 2}}'), 3))
+    found = read(body(content='{"tool": "look", "arguments": {"k": 2}}'), 3, in_json=True)
 
     assert found["content"] is None
     [call] = found["tool_calls"]
-    assert (call["id"], call["function"]["name"]) == ("call00003", "look")
+    assert (call["id"], call["function"]["name"]) == ("call00300", "look")
     assert json.loads(call["function"]["arguments"]) == {"k": 2}
 
 
-def test_what_is_no_action_stays_text() -> None:
+@pytest.mark.parametrize("content", ["no JSON", "[]", '{"tool": 3, "arguments": {}}', '{"tool": "look"}'])
+def test_what_is_no_action_stays_text(content: str) -> None:
     """The agent then asks for a call."""
-    for content in ("no JSON", "[]", '{"tool": 3, "arguments": {}}', '{"tool": "look"}', None):
-        assert read_action(body(content=content), 1) == body(content=content)
-    assert read_action(b"nonsense", 1) == b"nonsense"
+    found = read(body(content=content), in_json=True)
+
+    assert (found["content"], found["tool_calls"]) == (content, None)
+
+
+@pytest.mark.parametrize(
+    "data", [b"nonsense", b"{}", b'{"choices": []}', b'{"choices": [{"message": 3}]}', body(tool_calls=3)]
+)
+def test_what_is_no_completion_is_not_read(data: bytes) -> None:
+    """Whatever an endpoint sends."""
+    assert read_body(data, 1, in_json=False) is None
 
 
 def test_calls_without_a_name_get_one() -> None:
     """The next request must repeat it, and be the same in a later run."""
     unnamed = {"type": "function", "function": CALL["function"]}
 
-    found = message_of(name_calls(body(content=None, tool_calls=[CALL, unnamed]), 2))
+    found = read(body(content=None, tool_calls=[CALL, unnamed]), 2)
 
-    assert [call["id"] for call in found["tool_calls"]] == ["c1", "call00200"]
-    assert name_calls(body(content="text"), 2) == body(content="text")
+    assert [call["id"] for call in found["tool_calls"]] == ["c1", "call00201"]
 
 
 def test_a_step_is_named_by_all_that_is_sent() -> None:
