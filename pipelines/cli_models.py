@@ -22,6 +22,8 @@ models_app = typer.Typer(
 
 _MODEL = "A .gguf file, what `source` in a job file may be, or a name of the catalogue."
 
+_ADAPTED = f"{_MODEL} MODEL+ADAPTER is one with a LoRA adapter on it."
+
 
 @models_app.command()
 def quantize(  # noqa: PLR0917 - typer passes them by name
@@ -49,7 +51,7 @@ def quantize(  # noqa: PLR0917 - typer passes them by name
 
 @models_app.command()
 def bench(  # noqa: PLR0917 - typer passes them by name
-    models: Annotated[list[str], typer.Argument(help=_MODEL, metavar="MODEL...")],
+    models: Annotated[list[str], typer.Argument(help=_ADAPTED, metavar="MODEL...")],
     data: Annotated[
         str | None, typer.Option("--data", help="Rows with true labels: what `input.path` may be.")
     ] = None,
@@ -72,7 +74,7 @@ def bench(  # noqa: PLR0917 - typer passes them by name
 ) -> None:
     """Compare model files on the same records: size, memory, speed, accuracy, calibration, agreement."""
     with errors(verbose=verbose):
-        from pipelines.model_source import find_model  # noqa: PLC0415 - likewise
+        from pipelines.model_source import find_adapted  # noqa: PLC0415 - likewise
         from pipelines.models_bench import bench_models  # noqa: PLC0415 - loads the engine and Beam
         from pipelines.models_bench_data import BenchOptions, read_bench  # noqa: PLC0415 - likewise
         from pipelines.show_models import print_bench  # noqa: PLC0415 - rich's tables
@@ -82,7 +84,7 @@ def bench(  # noqa: PLR0917 - typer passes them by name
             job_file, parse_sets(sets), task, data, text, gold, labels, instruction, records
         )
         asked, console = read_bench(options), Console(stderr=True)
-        files = [find_model(model) for model in models]
+        files = [find_adapted(model) for model in models]
         typer.echo(
             f"{len(asked.records):,} records, {len(files)} model(s), each in a process of its own with "
             f"{threads} thread(s); what else runs on this machine shows in the speed",

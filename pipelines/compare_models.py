@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipelines.prepare import drawn_prompts, ledger_path, open_models
+from pipelines.open_models import ledger_path, open_models
+from pipelines.prepare import drawn_prompts
 from pipelines.references import gather_references
+from router.adapters import adapters_of
 from router.job import Budget, OpenAIModel, Routing, Rule, When
 from router.prices import hosted_price
 from transforms.journal_scan import paid_calls
@@ -29,6 +31,16 @@ class Compared:
     """Models that cannot be asked, with the reason and what to do."""
     allowed: Decimal
     """Dollars that may be spent on hosted models from now on."""
+
+
+def check_comparable(job: Job) -> None:
+    """Raise `ValueError` for a job whose models have adapters: the rules that are proposed can name none."""
+    for name, model in job.models.items():
+        if adapters_of(model):
+            raise ValueError(
+                f"models.{name}.adapters: are not compared; leave them out of the job that is compared, and "
+                "see what one is worth with `tekizai models bench MODEL MODEL+ADAPTER`"
+            )
 
 
 def with_all_models(plan: Plan, max_usd: Decimal) -> Compared:

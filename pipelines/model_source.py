@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from router.adapters import AdaptedModel, adapted_models
 from router.assets import asset_path
 from router.catalogue import load_catalogue
-from router.job import LlamaCppModel
+from router.job import Adapter, LlamaCppModel, When
+from transforms.adapter_files import known_adapter
 from transforms.llama_adapter import ModelFileError
 from transforms.model_files import fetch_model
 from transforms.quantize_model import describe_model
@@ -25,6 +27,13 @@ class FoundModel:
     source: str
     """What a job file would say."""
     file: ModelFile
+    adapter: AdaptedModel | None = None
+    """The model with the adapter that was named with it."""
+
+    @property
+    def model(self) -> LlamaCppModel:
+        """What a job file would make of it."""
+        return self.adapter or LlamaCppModel(engine="llama_cpp", source=self.source)
 
     @property
     def path(self) -> Path:
@@ -44,6 +53,21 @@ class FoundModel:
         catalogue = load_catalogue(asset_path("configs/models.yaml"))
         entry = catalogue.entry(self.source)
         return name if catalogue.entry(name) is entry else f"{entry.match}-{name}"
+
+
+def find_adapted(given: str) -> FoundModel:
+    """The same as `find_model`; `MODEL+ADAPTER` is a model with a LoRA adapter on it, by its path or URL."""
+    base, plus, path = given.rpartition("+")
+    if not plus or Path(given).expanduser().exists():
+        return find_model(given)
+    found = find_model(base)
+    adapter = Adapter(when=When(characters_above=0), path=path)
+    [(_, adapted)] = adapted_models(base, found.model.model_copy(update={"adapters": (adapter,)}))
+    try:
+        pinned = adapted.pinned(known_adapter(adapted, local=True))
+    except ModelFileError as error:
+        raise ModelFileError(f"{given}: {str(error).partition(': ')[2]}") from error
+    return replace(found, given=given, adapter=pinned)
 
 
 def find_model(given: str) -> FoundModel:

@@ -14,7 +14,6 @@ from pipelines.errors import JobFailedError
 from router.assets import asset_path
 from router.bias import LEAST_SAMPLE, estimate_bias
 from router.catalogue import load_catalogue
-from router.job import LlamaCppModel
 from router.journal import local_fingerprint
 from router.model_bench import read_said, speed, turn_of, worth
 from transforms.label_scorer import PromptTooLongError
@@ -86,8 +85,7 @@ def _about(found: FoundModel, asked: BenchModel, bench: BenchTask) -> dict[str, 
 
 def _wanted(number: int, found: FoundModel, bench: BenchTask, threads: int) -> BenchModel:
     prompts = {} if bench.chosen is None else {bench.task.name: bench.chosen}
-    model = LlamaCppModel(engine="llama_cpp", source=found.source)
-    return BenchModel(str(number), model, threads, prompts)
+    return BenchModel(str(number), found.model, threads, prompts)
 
 
 def parts_of(texts: tuple[str, ...], count: int) -> list[tuple[str, ...]]:

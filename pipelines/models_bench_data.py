@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from router.calibration import ChosenPrompt
 from router.identity import text_key
 from router.job import ExampleSource
+from router.job_generation import GENERATE
 from router.job_loading import load_job, parse_job
 from router.job_wording import suggestion
 from router.model_bench import read_truth
@@ -93,7 +94,10 @@ def _task_of(job: Job, wanted: str | None) -> Task:
     name = names[0] if wanted is None else wanted
     if name not in names:
         raise ValueError(f"--task: {name!r} is no task of the job; {suggestion(name, names)}")
-    return job.tasks[names.index(name)]
+    task = job.tasks[names.index(name)]
+    if task.kind == GENERATE:
+        raise ValueError(f"task {name!r} is of kind generate; this compares models that choose labels")
+    return task
 
 
 def _from_options(options: BenchOptions) -> tuple[Job, Task]:

@@ -45,14 +45,15 @@ class ModelsByName(dict[str, Model]):
     def __init__(self, models: Mapping[str, Model]) -> None:
         """Derive the models with adapters."""
         super().__init__(models)
-        self._adapted = {name: model for base in models for name, model in _adapted(base, models[base])}
+        self._adapted = {name: model for base in models for name, model in adapted_models(base, models[base])}
 
     def __missing__(self, name: str) -> AdaptedModel:
         """The model with an adapter. Raises `KeyError` for a name that nothing has."""
         return self._adapted[name]
 
 
-def _adapted(base: str, model: Model) -> Iterator[tuple[str, AdaptedModel]]:
+def adapted_models(base: str, model: Model) -> Iterator[tuple[str, AdaptedModel]]:
+    """A model of a name with each of its adapters, by the names under which they answer."""
     for number, adapter in enumerate(adapters_of(model)):
         fields: dict[str, Any] = {name: getattr(model, name) for name in type(model).model_fields}
         fields |= {"adapters": (), "base": base, "number": number, "adapter": adapter}

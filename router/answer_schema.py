@@ -7,6 +7,7 @@ look checked and not be.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from router.job_wording import suggestion
@@ -29,6 +30,10 @@ _OF = {
     "null": (),
 }
 _KEYWORDS = ("type", "enum", "anyOf", *(key for keys in _OF.values() for key in keys), *_SAID)
+_UNSPEAKABLE = re.compile(r'["\\\x00-\x1f\x7f]')
+_CANNOT_SPELL = (
+    "holds a quotation mark, a backslash or a control character, which the grammar cannot spell; use others"
+)
 _MOST_ITEMS = 100
 """llama.cpp writes a rule for each."""
 _MOST_SAID = 200
@@ -89,12 +94,21 @@ def _problems(node: object, at: Place) -> Iterator[Problem]:
             yield (*at, "type"), f"is not one of {', '.join(_OF)}; {suggestion(name, list(_OF))}", name
     if not types and "enum" not in node and "anyOf" not in node:
         yield (*at, "type"), f"missing; give one of {', '.join(_OF)}, or `enum` or `anyOf`", None
-    yield from _enum_problems(node, at)
+    yield from _enum_problems(node, at, types)
+    yield from _alternative_problems(node, at)
     if "object" in types:
         yield from _object_problems(node, at)
     if "array" in types:
         yield from _array_problems(node, at)
-    for number, one in enumerate(_listed(node.get("anyOf", []))):
+
+
+def _alternative_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
+    if "anyOf" not in node:
+        return
+    beside = [key for key in node if key not in _SAID and key != "anyOf"]
+    if beside:
+        yield (*at, "anyOf"), f"stands alone; put {', '.join(beside)} into each alternative", None
+    for number, one in enumerate(_listed(node["anyOf"])):
         yield from _problems(one, (*at, "anyOf", number))
 
 
@@ -116,7 +130,7 @@ def _unenforced(key: str, types: list[str]) -> str:
     )
 
 
-def _enum_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
+def _enum_problems(node: Mapping[str, Any], at: Place, types: list[str]) -> Iterator[Problem]:
     if "enum" not in node:
         return
     values = node["enum"]
@@ -124,6 +138,17 @@ def _enum_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
         yield (*at, "enum"), "is not a list of values; give at least one", values
     elif not all(one is None or isinstance(one, (str, int, float, bool)) for one in values):
         yield (*at, "enum"), "holds what is not text, a number, true, false or null; leave it out", None
+    elif any(isinstance(one, str) and _UNSPEAKABLE.search(one) for one in values):
+        yield (*at, "enum"), _CANNOT_SPELL, None
+    elif types and not all(any(_is_of(one, name) for name in types) for one in values):
+        yield (*at, "enum"), f"holds what is not of type {', '.join(types)}; leave it out, or the type", None
+
+
+def _is_of(value: object, name: str) -> bool:
+    if isinstance(value, bool) or value is None:
+        return name == ("null" if value is None else "boolean")
+    kinds: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float)}
+    return isinstance(value, kinds.get(name, ()))
 
 
 def _object_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
@@ -143,6 +168,8 @@ def _object_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
         )
         yield (*at, "required"), says, None
     for name, one in properties.items():
+        if _UNSPEAKABLE.search(str(name)):
+            yield (*at, "properties", str(name)), _CANNOT_SPELL, None
         yield from _problems(one, (*at, "properties", str(name)))
 
 

@@ -243,7 +243,9 @@ class Job(Strict):
     @field_validator("calibration")
     @classmethod
     def _calibration_fits(cls, calibration: Calibration, info: ValidationInfo) -> Calibration:
-        job_checks.refuse(job_checks.calibration_problems(calibration, info.data.get("routing")))
+        problems = job_checks.calibration_problems(calibration, info.data.get("routing"))
+        written = job_generation.corrections_problems(calibration, info.data.get("tasks"))
+        job_checks.refuse([*problems, *written])
         return calibration
 
     @field_validator("audit")

@@ -11,7 +11,7 @@ from router.job_wording import dotted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from router.job import Audit, Routing, Task
+    from router.job import Audit, Calibration, Routing, Task
     from router.job_checks import Problem
 
 GENERATE = "generate"
@@ -105,6 +105,15 @@ def promise_problems(routing: Routing, tasks: Sequence[Task] | None) -> list[Pro
         says = "does not go with generate tasks: a student chooses among labels; leave it out"
         problems.append((("gate", "student"), says, gate.student))
     return problems
+
+
+def corrections_problems(calibration: Calibration, tasks: Sequence[Task] | None) -> list[Problem]:
+    """Refuse corrected labels where answers are written: they are not read back yet."""
+    written = [task.name for task in tasks or () if task.kind == GENERATE]
+    if calibration.corrections is None or not written:
+        return []
+    says = f"are not read for generate tasks ({', '.join(written)}) yet; put right answers into input.gold"
+    return [(("corrections",), says, calibration.corrections)]
 
 
 def audit_problems(audit: Audit | None, tasks: Sequence[Task] | None) -> list[Problem]:

@@ -136,10 +136,11 @@ def examples_per_label(labels: int) -> int:
 
 
 def candidates(rows: Iterable[LabelledText], most: int) -> dict[str, list[LabelledText]]:
-    """By label, the rows that may become examples, `most` at most: those not longer than usual."""
+    """By label, the rows that may become examples, `most` at most: words, not longer than usual."""
     by_label: dict[str, list[LabelledText]] = defaultdict(list)
     for row in rows:
-        if len(row.text) <= LONGEST:
+        # An emoticon or a number shows a model nothing.
+        if len(row.text) <= LONGEST and 2 * sum(map(str.isalpha, row.text)) >= len(row.text):
             by_label[row.label].append(row)
     usual = {label: median(len(row.text) for row in group) for label, group in by_label.items()}
     short = {
@@ -181,7 +182,7 @@ def in_rounds(chosen: Mapping[str, Sequence[LabelledText]]) -> list[LabelledText
 
 
 def typical_words(rows: Sequence[LabelledText]) -> dict[str, list[str]]:
-    """By label, the words that tell its texts from the others best; none for scripts without spaces."""
+    """By label, the words that tell its texts from the others best; few in scripts without spaces."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         seen[row.label].update(set(_WORD.findall(row.text.casefold())))

@@ -2,8 +2,8 @@
 
     python -m tools.measure_generate --data prompts_task.parquet --large http://127.0.0.1:8091/v1 --output DIR
 
-The file has the columns id, text, lang and split. A uniform sample of its test rows, half English and half
-Chinese, becomes three jobs: `large` (every record to the hosted model), `rules` (by language, task and
+The file has the columns id, text, lang, label and split. A uniform sample of its test rows, half English and
+half Chinese, becomes three jobs: `large` (every record to the hosted model), `rules` (by language, task and
 length, with a gate of fixed confidence) and `small`. The router sorts the records into tasks. Later jobs find
 the answers of earlier ones in their journal, with the time that they took, so all are compared on the same
 answers; a job that was interrupted goes on where it was. Prints one JSON line a job: who answered what,
@@ -108,7 +108,7 @@ def job_of(arguments: argparse.Namespace, name: str, routing: dict[str, Any]) ->
 def run(arguments: argparse.Namespace, name: str, routing: dict[str, Any], before: str | None) -> None:
     """Run a job on what the one before has in its journal."""
     output = arguments.output / name
-    if before is not None and not output.exists():
+    if before is not None and not output.exists() and (arguments.output / before).exists():
         shutil.copytree(arguments.output / before / "state" / "journal", output / "state" / "journal")
     path = arguments.output / f"{name}.yaml"
     path.write_text(yaml.safe_dump(job_of(arguments, name, routing), sort_keys=False, allow_unicode=True))
@@ -163,10 +163,11 @@ def sample(arguments: argparse.Namespace) -> None:
     rows = pl.read_parquet(arguments.data).filter(
         (pl.col("split") == "test") & (pl.col("text").str.len_chars() <= _MOST_CHARACTERS)
     )
-    half = arguments.records // 2
-    drawn = [
-        rows.filter(pl.col("lang") == lang).sample(half, seed=_SEED, shuffle=True) for lang in ("en", "zh")
-    ]
+    if arguments.label is not None:
+        rows = rows.filter(pl.col("label") == arguments.label)
+    by_language = [rows.filter(pl.col("lang") == lang) for lang in ("en", "zh")]
+    half = min(arguments.records // 2, *(part.height for part in by_language))
+    drawn = [part.sample(half, seed=_SEED, shuffle=True) for part in by_language]
     mixed = pl.concat(drawn).sample(fraction=1.0, shuffle=True, seed=_SEED)
     mixed.select("id", "text", "lang").write_parquet(path, row_group_size=256)
 
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=0.5)
     parser.add_argument("--price", nargs=2, default=["0.10", "0.40"], help="USD for a million tokens in, out")
     parser.add_argument("--jobs", default="large,rules,small")
+    parser.add_argument("--label", help="only prompts that the file's column label calls so")
     parser.add_argument("--limit", type=int, help="only so many of the records")
     arguments = parser.parse_args()
     arguments.output = arguments.output.absolute()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 _PIECE_BYTES = 64
 _CHARACTER = re.compile(r"^char ::= .*$", re.MULTILINE)
+_SAID = ("title", "description", "$schema")
 _STRICT_CHARACTER = (
     r'char ::= [^"\\\x7F\x00-\x1F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])'
 )
@@ -32,13 +33,41 @@ class GrammarError(ValueError):
     """llama.cpp makes no grammar of a schema."""
 
 
+def unfolded(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema with a list of types as alternatives, each with all that the schema says of it.
+
+    The bindings' converter forgets properties and items where there are several types, and the type where
+    there is an enumeration.
+    """
+    found = {key: node[key] for key in node if key not in _SAID}
+    if "properties" in found:
+        found["properties"] = {name: unfolded(one) for name, one in found["properties"].items()}
+    if "items" in found:
+        found["items"] = unfolded(found["items"])
+    if "anyOf" in found:
+        return {"anyOf": [unfolded(one) for one in found["anyOf"]]}
+    if "enum" in found:
+        return {"enum": found["enum"]}
+    if isinstance(found.get("type"), list):
+        return {"anyOf": [_of_type(found, name) for name in found["type"]]}
+    return found
+
+
+def _of_type(node: Mapping[str, Any], name: str) -> dict[str, Any]:
+    kept = {
+        "object": ("properties", "required", "additionalProperties"),
+        "array": ("items", "minItems", "maxItems"),
+    }
+    return {"type": name, **{key: node[key] for key in kept.get(name, ()) if key in node}}
+
+
 def schema_grammar(schema: Mapping[str, Any]) -> str:
     """llama.cpp's grammar of a JSON Schema, in its notation. Raises `GrammarError` where there is none."""
     library()
     from llama_cpp.llama_grammar import json_schema_to_gbnf  # noqa: PLC0415 - see `library`
 
     try:
-        grammar: str = json_schema_to_gbnf(json.dumps(schema))
+        grammar: str = json_schema_to_gbnf(json.dumps(unfolded(schema)))
     # The bindings' converter raises whatever an unforeseen schema leads it to.
     except Exception as error:
         raise GrammarError(

@@ -57,6 +57,8 @@ class Reader:
         labels, why = None, completion.problem
         if task.kind == GENERATE:
             why = why.replace("max_output_tokens", f"max_tokens ({task.token_bound})")
+            # What is written is kept, and so must hold neither the key nor half a character.
+            content = None if content is None else self.clean(content)
         if not why and content is not None:
             labels, why = read_answer(task, content, chat)
         if labels is not None:

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipelines.compare_models import check_comparable
+from pipelines.model_source import find_adapted
 from pipelines.prepare import prepare
+from router.adapters import AdaptedModel
+from router.job import LlamaCppModel
 from tests.adapters import adapter_file
 from tests.models import GEMMA, SMOLLM2, model_path
 from tests.pipelines.jobs import World
 from transforms.llama_adapter import ModelFileError
+from transforms.model_files import file_digest
 
 if TYPE_CHECKING:
     import pathlib
@@ -131,3 +136,27 @@ def test_each_adapter_is_calibrated_by_itself(world: World, tmp_path: pathlib.Pa
     assert written.summary["answered_by"] == {"small": 100, "small+money": 100}
     stored = (written.folder / "state" / "calibration" / "calibration.json").read_text(encoding="utf-8")
     assert '"small+money"' in stored
+
+
+def test_adapters_are_not_compared(tmp_path: pathlib.Path) -> None:
+    """What a comparison proposes are rules, and those name no adapters."""
+    job = World(tmp_path).job(**with_adapter(tmp_path / "a.gguf"))
+
+    with pytest.raises(ValueError, match=r"^models\.small\.adapters: are not compared; .* bench"):
+        check_comparable(job)
+
+
+def test_a_model_with_an_adapter_can_be_benched(tmp_path: pathlib.Path) -> None:
+    """It is named by both; one that does not fit is told as in a job."""
+    file = adapter_file(tmp_path, model_path(SMOLLM2))
+
+    found = find_adapted(f"smollm2+{file}")
+
+    assert isinstance(found.model, AdaptedModel)
+    assert found.model.adapter.sha256 == file_digest(file)
+    assert (found.source, found.path) == (f"pypi://{SMOLLM2}", model_path(SMOLLM2))
+    assert find_adapted("smollm2").model == LlamaCppModel(engine="llama_cpp", source=f"pypi://{SMOLLM2}")
+    with pytest.raises(
+        ModelFileError, match=rf"^gemma3-270m\+{file}: {file} does not fit models.gemma3-270m "
+    ):
+        find_adapted(f"gemma3-270m+{file}")

@@ -16,7 +16,7 @@ from tests.pipelines.test_commands import tekizai
 if TYPE_CHECKING:
     import pathlib
 
-RECORDS = 24
+RECORDS = 12
 
 
 def exclaimed(text: str) -> str:

@@ -19,6 +19,7 @@ from router.job import LlamaCppModel
 from router.job_loading import read_local
 from router.prompts import build_prompt
 from tests.models import SMOLLM2, real_model
+from tests.router.pack_examples import write_pack
 from tests.router.test_domain_pack import NAMES
 from transforms.label_scorer import LabelScorer, ScorerConfig
 
@@ -215,3 +216,16 @@ def test_name_of_a_pack_is_plain() -> None:
 def test_measure_needs_rows() -> None:
     """A shipped pack carries no rows."""
     assert refused("measure", "finance").startswith("tekizai: --data: ")
+
+
+def test_pack_from_any_filesystem() -> None:
+    """A pack may lie where fsspec can read, and a job names it by its URL."""
+    import fsspec  # noqa: PLC0415 - for this test alone
+
+    pathlib.Path("mood").mkdir()
+    write_pack(pathlib.Path("mood"))
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/packs/mood/pack.yaml", pathlib.Path("mood/pack.yaml").read_bytes())
+
+    assert json.loads(tekizai("pack", "show", "memory://packs/mood", "--json").stdout)["name"] == "mood"
+    assert "memory://packs/none/pack.yaml: no such file" in refused("show", "memory://packs/none")

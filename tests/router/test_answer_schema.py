@@ -59,6 +59,16 @@ def test_a_schema_of_the_common_part_is_completed() -> None:
             ("additionalProperties",),
         ),
         ({"type": "object", "properties": {"a": True}}, ("properties", "a")),
+        ({"type": "object", "properties": {'a"': {"type": "string"}}}, ("properties", 'a"')),
+        ({"type": "object", "properties": {"a": {"enum": ["x\\y"]}}}, ("properties", "a", "enum")),
+        (
+            {"type": "object", "properties": {"a": {"type": "string", "enum": ["x", 1]}}},
+            ("properties", "a", "enum"),
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "string", "anyOf": [{"type": "null"}]}}},
+            ("properties", "a", "anyOf"),
+        ),
     ],
 )
 def test_what_cannot_be_enforced_everywhere_is_refused_with_its_place(

@@ -86,8 +86,9 @@ def test_number_of_examples_follows_the_labels() -> None:
 
 
 def test_candidates_are_not_longer_than_usual() -> None:
-    """Of texts of 1 to 5 letters, the median is 3: longer ones are no examples, nor are very long ones."""
+    """Of texts of 1 to 5 letters, the median is 3: longer ones are no examples, nor is what has no words."""
     texts = [LabelledText("x" * size, "a") for size in (1, 2, 3, 4, 5, 700)]
+    texts += [LabelledText("o(^-^)o", "a"), LabelledText("12345678", "a")]
 
     found = candidates(texts, 10)
 

@@ -15,7 +15,7 @@ from router.job import Task
 from tests.models import GEMMA, SMOLLM2, real_model
 from transforms.label_scorer import PromptTooLongError, ScorerConfig
 from transforms.llama_adapter import ContextConfig, EngineError
-from transforms.llama_grammar import schema_grammar
+from transforms.llama_grammar import schema_grammar, unfolded
 from transforms.text_generator import TextGenerator
 
 if TYPE_CHECKING:
@@ -62,6 +62,36 @@ def test_answers_fit_the_schema(package: str, form: str) -> None:
             assert misfit(made._task.answer_schema or {}, one.text) is None
             assert list(json.loads(one.text)) == ["product", "mood", "stars", "words"]
     made.close()
+
+
+NESTED = {
+    "type": "object",
+    "properties": {
+        "place": {"type": ["object", "null"], "properties": {"city": {"type": "string"}}},
+        "名前": {"type": ["array", "null"], "items": {"enum": ["a", 1, None]}, "maxItems": 2},
+        "a-b c": {"anyOf": [{"type": "boolean"}, {"type": "object", "properties": {"c": {"type": "null"}}}]},
+    },
+}
+
+
+def test_nested_and_nullable_parts_are_enforced_too() -> None:
+    """The bindings' converter alone would forget what is in an object that may be null."""
+    made = generator(real_model(SMOLLM2), schema=NESTED, max_tokens=120)
+
+    found = [made.generate(text)[0] for text in REVIEWS]
+
+    whole = [one.text for one in found if not one.cut]
+    assert whole
+    assert [misfit(made._task.answer_schema or {}, text) for text in whole] == [None] * len(whole)
+    made.close()
+
+
+def test_a_list_of_types_becomes_alternatives() -> None:
+    """Each with all that the schema says of it; an enumeration needs no type."""
+    assert unfolded({"type": ["array", "null"], "items": {"type": "string"}, "description": "x"}) == {
+        "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]
+    }
+    assert unfolded({"type": "string", "enum": ["a"]}) == {"enum": ["a"]}
 
 
 def test_the_likeliest_tokens_are_taken_and_weighed() -> None:
