@@ -39,7 +39,7 @@ from transforms.write_output import Part, WriteAnnotations, WriteDeadLetters
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelines.prepare import Opening
+    from pipelines.open_models import Opening
     from router.job import Job, Task
     from router.records import Answer
     from router.student import Student

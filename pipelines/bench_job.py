@@ -78,7 +78,7 @@ def job_of(run: JobRun) -> dict[str, Any]:
 
 def instant(plan: Plan) -> Plan:
     """The plan with models that answer in no time."""
-    from pipelines.prepare import open_models  # noqa: PLC0415 - Beam takes seconds
+    from pipelines.open_models import open_models  # noqa: PLC0415 - Beam takes seconds
     from transforms.bench_model import InstantHandler  # noqa: PLC0415 - see above
 
     tasks = {task.name: task for task in plan.job.tasks}

@@ -39,7 +39,7 @@ _MODULES = {
         "router.rows",
     ),
     "finish": ("transforms.finish_job", "transforms.write_report", "transforms.write_review"),
-    "prepare": ("pipelines.prepare",),
+    "prepare": ("pipelines.prepare", "pipelines.open_models"),
     "beam": ("apache_beam",),
 }
 STAGES = Stages(

@@ -16,8 +16,8 @@ from pipelines.calibration_store import (
 )
 from pipelines.certify import read_works
 from pipelines.errors import JobFailedError
+from pipelines.open_models import open_models
 from pipelines.pilot_run import PilotRun
-from pipelines.prepare import open_models
 from pipelines.students import check_students, stated_students, student_answers
 from router.calibration import NotCalibrated
 from router.certification import certify, certify_slices

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipelines.prepare import drawn_prompts, ledger_path, open_models
+from pipelines.open_models import ledger_path, open_models
+from pipelines.prepare import drawn_prompts
 from pipelines.references import gather_references
 from router.adapters import adapters_of
 from router.job import Budget, OpenAIModel, Routing, Rule, When

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.calibration_store import CalibrationError, load_artefact
-from pipelines.prepare import open_models
+from pipelines.open_models import open_models
 from pipelines.students import check_students
 from router.domain_pack import find_pack
 from router.head import looks_at

@@ -12,7 +12,7 @@ import apache_beam as beam
 import fsspec
 from apache_beam import pvalue
 
-from pipelines.prepare import open_models
+from pipelines.open_models import open_models
 from pipelines.runner import run_pipeline
 from router.identity import text_key
 from router.pilot import Pilot, read_pilot
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.annotate import Plan
-    from pipelines.prepare import Models
+    from pipelines.open_models import Models
     from router.calibration import ChosenPrompt
     from router.records import Answer, Work
 

@@ -15,8 +15,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = ("pipelines", "transforms", "router")
 PICKLERS = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal", "torch"}
 RUNNERS = {"eval", "exec", "compile"}
-EXPORTS = {"transforms/export_encoder.py": ["torch"], "transforms/tune_encoder.py": ["torch"]}
-"""What writes a model with PyTorch may import it: it reads safetensors only."""
+EXPORTS = {
+    "transforms/export_encoder.py": ["torch"],
+    "transforms/tune_encoder.py": ["torch"],
+    "transforms/train_adapter.py": ["torch"],
+}
+"""What writes a model with PyTorch may import it: it reads safetensors and GGUF only."""
 UNSAFE = {
     ("torch", "load"),
     ("yaml", "load"),

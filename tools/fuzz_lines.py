@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from rich.console import Console
 
-import pipelines.prepare
+import pipelines.open_models
 from pipelines.commands import read_summary, run_job
 from router.job_loading import parse_job
 from tests.fake_models import fake_handler, gguf_file
@@ -250,7 +250,7 @@ def run(folder: pathlib.Path, form: str) -> pathlib.Path:
         "models": {"small": {"engine": "llama_cpp", "source": str(gguf_file(folder))}},
         "routing": {"default": "small"},
     }
-    pipelines.prepare.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]  # the stub
+    pipelines.open_models.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]  # the stub
     run_job(parse_job(json.dumps(job)), [], limit=None, fresh=False, console=Console(file=io.StringIO()))
     return folder / "out"
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-import pipelines.prepare
+import pipelines.open_models
 from tests.fake_llm_server import FakeLlmServer
 from tests.fake_models import fake_handler
 from tests.pipelines.jobs import World
@@ -180,7 +180,7 @@ def main() -> int:
     given = parser.parse_args()
     model = given.what == "model"
     if not model:
-        pipelines.prepare.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]
+        pipelines.open_models.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]
     logging.getLogger().setLevel(logging.CRITICAL)
     same = True
     for line in measure(given.records, given.repeats, model=model, only=given.only):

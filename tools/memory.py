@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-import pipelines.prepare
+import pipelines.open_models
 from pipelines.commands import read_summary
 from pipelines.prepare import prepare
 from pipelines.runner import options_of, run_plan
@@ -29,7 +29,7 @@ _WORDS = (
 
 def run(size: int) -> None:
     """Annotate `size` records with a model that answers at once, and print the figures."""
-    pipelines.prepare.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]  # the stub
+    pipelines.open_models.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]  # the stub
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         with (folder / "in.jsonl").open("w", encoding="utf-8") as stream:

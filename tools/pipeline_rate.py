@@ -19,7 +19,7 @@ import tempfile
 import time
 from typing import Any
 
-import pipelines.prepare
+import pipelines.open_models
 from pipelines.commands import read_summary
 from pipelines.prepare import prepare
 from pipelines.runner import options_of, run_plan
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--find", choices=["all", "needed"], default="all")
     arguments = parser.parse_args()
-    pipelines.prepare.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]  # the stub
+    pipelines.open_models.LlamaCppModelHandler = fake_handler  # type: ignore[assignment,misc]  # the stub
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_input(folder / "in.jsonl", arguments.records)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A folder for a job whose local models are fake."""
-    monkeypatch.setattr("pipelines.prepare.LlamaCppModelHandler", fake_handler)
+    monkeypatch.setattr("pipelines.open_models.LlamaCppModelHandler", fake_handler)
     return World(tmp_path)
 
 

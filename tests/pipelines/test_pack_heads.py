@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from pipelines.commands import calibrate_first
+from pipelines.open_models import open_models
 from pipelines.pack_heads import with_pack_heads
 from pipelines.packs import told_packs
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_pilot import PlanPilot
-from pipelines.prepare import open_models, prepare, start
+from pipelines.prepare import prepare, start
 from pipelines.runner import options_of, run_plan
 from router.calibration import ChosenPrompt, ModelCalibration
 from router.calibration_file import write_calibration
