@@ -28,10 +28,15 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show Beam's log, and t
 def load(job_file: str, sets: list[str], input_path: str | None, output_path: str | None) -> Job:
     """The job of a file, with what the command line says otherwise. Raises what `load_job` raises."""
     from router.job_loading import apply_overrides, load_job, parse_sets  # noqa: PLC0415 - `--help` needs none
-    from transforms.files import read_file  # noqa: PLC0415 - likewise
 
-    job = load_job(job_file, sets=parse_sets(sets), read=read_file)
+    job = load_job(job_file, sets=parse_sets(sets), read=_read)
     return apply_overrides(job, input_path=input_path, output_path=output_path)
+
+
+def _read(url: str) -> bytes:
+    from transforms.files import read_file  # noqa: PLC0415 - only jobs with packs and schemas of their own
+
+    return read_file(url)
 
 
 @contextlib.contextmanager

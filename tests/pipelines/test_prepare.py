@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines import prepare as module
 from pipelines.prepare import prepare
 from tests.fake_models import FakeHandler
 from tests.pipelines.jobs import SENTIMENT, TOPICS, files_in
@@ -100,7 +99,7 @@ def test_models_that_no_rule_names_are_not_opened(ready: World) -> None:
 
 def test_the_cores_are_shared_by_the_workers(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each gets at least one thread; a number in the job file wins."""
-    monkeypatch.setattr(module, "usable_cores", lambda: 8)
+    monkeypatch.setattr("pipelines.open_models.usable_cores", lambda: 8)
     local = ready.job().models["small"].model_dump(mode="json", exclude_none=True)
     free = {name: value for name, value in local.items() if name != "threads"}
     job = ready.job(models={"small": free, "large": {**local, "threads": 5}})
@@ -164,7 +163,7 @@ def test_the_layout_follows_the_tasks(
 
 def test_a_limit_leaves_splits_out(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not reached is not read."""
-    monkeypatch.setattr(module, "_SPLIT_BYTES", 1)
+    monkeypatch.setattr("pipelines.prepare._SPLIT_BYTES", 1)
 
     assert len(prepare(ready.job(), workers=1, limit=1).splits) < len(prepare(ready.job(), workers=1).splits)
 
