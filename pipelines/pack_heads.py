@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from pipelines.annotate import Plan
     from router.calibration import ChosenPrompt, ModelCalibration
     from router.decide import Readings
+    from router.job import Task
     from router.student import Student
+
+_OTHERS = "labels or instruction are others than the pack's, or the sentence encoder is"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +67,8 @@ def _fitting(plan: Plan, task: str, tell: Callable[[str], None]) -> _Fitting:
         for one in learned.models
         if one.task == own and (mine := _model_fitting(plan, task, name, one)) is not None
     ]
-    students, why = _students_fitting(plan, task, [one for one in learned.students if one.task == own])
+    students = [one for one in learned.students if one.task == own]
+    students, why = _students_fitting(plan, task, students, found.pack.task)
     if why:
         tell(f"pack {used.pack}: its head on the text is not used: {why}")
     known = {one.model for one in models}
@@ -89,7 +93,7 @@ def _fingerprint(plan: Plan, model: str, task: str, prompt: ChosenPrompt) -> str
     return open_models(opening).fingerprints.get(model, {}).get(task)
 
 
-def _students_fitting(plan: Plan, task: str, known: list[Student]) -> tuple[list[Student], str]:
+def _students_fitting(plan: Plan, task: str, known: list[Student], pack: Task) -> tuple[list[Student], str]:
     """The pack's heads on the text, and why they are left out where they are."""
     job = plan.job
     if not known or job.routing.gate.student == "off":
@@ -98,11 +102,14 @@ def _students_fitting(plan: Plan, task: str, known: list[Student]) -> tuple[list
         return [], "the job has no small model, in whose place it answers; name one as routing.default"
     if STUDENT in job.models:
         return [], f"a model is named {STUDENT}, as its answers are; rename the model"
+    asked = plan.task(task)
+    if set(asked.label_names) != set(pack.label_names) or asked.instruction != pack.instruction:
+        return [], _OTHERS
     mine = [replace(one, task=task) for one in known]
     try:
         check_students(mine, job)
     except CalibrationError:
-        return [], "the labels are others than the pack's, or the sentence encoder is"
+        return [], _OTHERS
     return mine, ""
 
 

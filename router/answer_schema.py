@@ -108,6 +108,8 @@ def _alternative_problems(node: Mapping[str, Any], at: Place) -> Iterator[Proble
     beside = [key for key in node if key not in _SAID and key != "anyOf"]
     if beside:
         yield (*at, "anyOf"), f"stands alone; put {', '.join(beside)} into each alternative", None
+    if not _listed(node["anyOf"]):
+        yield (*at, "anyOf"), "is not a list of schemas; give at least one", node["anyOf"]
     for number, one in enumerate(_listed(node["anyOf"])):
         yield from _problems(one, (*at, "anyOf", number))
 
@@ -182,6 +184,9 @@ def _array_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
         value = node.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_ITEMS:
             yield (*at, key), f"is not a whole number from 0 to {_MOST_ITEMS}; give one", value
+            return
+    if node.get("minItems", 0) > node.get("maxItems", _MOST_ITEMS):
+        yield (*at, "minItems"), "is more than maxItems, so that no array fits; correct one", node["minItems"]
 
 
 def misfit(schema: Mapping[str, Any], text: str) -> str | None:
@@ -193,7 +198,10 @@ def misfit(schema: Mapping[str, Any], text: str) -> str | None:
     # It takes a tenth of a second to import, for tasks with a schema only.
     import jsonschema  # noqa: PLC0415 - see above
 
-    found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    try:
+        found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    except RecursionError:
+        return "nested too deeply to be checked"
     if found is None:
         return None
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.absolute_path)

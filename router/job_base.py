@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -19,6 +19,15 @@ CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(is_number)]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(not_secret)]
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 NotEmpty = Field(min_length=1)
+
+
+def is_none(value: object) -> bool:
+    """Whether a key says nothing."""
+    return value is None
+
+
+LATER: Any = Field(default=None, exclude_if=is_none)
+"""A key that came later: not written where it says nothing, so that digests of jobs stay what they were."""
 
 
 class Strict(BaseModel):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from router.job_adapters import Adapter
-from router.job_base import Count, CountOrZero, EnvironmentName, Name, Seconds, Strict, Usd
+from router.job_base import LATER, Count, CountOrZero, EnvironmentName, Name, Seconds, Strict, Usd
 from router.job_checks import is_number, switch_or_settings, word_or_number
 from router.number_formats import NumberFormat
 
@@ -95,7 +95,7 @@ class OpenAIModel(Strict):
     """How long to wait for one answer."""
     max_output_tokens: Count = 64
     """The longest answer that is paid for."""
-    context: Count | None = None
+    context: Count | None = LATER
     """Tokens that a prompt may have: retrieved examples and passages that have no room are left out, the
     farthest first; null: not known."""
     max_retries: CountOrZero = 5

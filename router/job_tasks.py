@@ -17,11 +17,12 @@ from pydantic import (
 )
 
 from router import job_checks
-from router.job_base import Count, CountOrZero, LanguageCode, Name, NotEmpty, Strict
+from router.job_base import LATER, Count, CountOrZero, LanguageCode, Name, NotEmpty, Strict, is_none
 from router.job_checks import is_number, listed_or_source, one_or_many, read_schema
 from router.job_generation import MAX_TOKENS, kept_keys
 
 _MOST_SHOWN = 32
+_Models = Annotated[tuple[Name, ...], NotEmpty] | None
 
 
 class Label(Strict):
@@ -60,14 +61,16 @@ class ExampleSource(Strict):
     """The column with the text."""
     label: Name = "label"
     """The column with the right label."""
-    k: Annotated[int, Field(ge=0, le=_MOST_SHOWN), BeforeValidator(is_number)] | None = None
+    k: Annotated[int, Field(ge=0, le=_MOST_SHOWN), BeforeValidator(is_number)] | None = LATER
     """How many rows to show with each record, those nearest to it (docs/retrieval.md); null: the same few
     with every record."""
-    id: Name | None = None
+    id: Name | None = LATER
     """The column with the rows' ids; null makes ids from the content. With `k` only."""
-    models: Annotated[Annotated[tuple[Name, ...], NotEmpty] | None, Field(alias="for")] = None
+    models: Annotated[
+        Annotated[tuple[Name, ...], NotEmpty] | None, Field(alias="for", exclude_if=is_none)
+    ] = None
     """The models that are shown the nearest rows; null: hosted ones and routing.escalate_to. With `k`."""
-    digest: Name | None = None
+    digest: Name | None = LATER
     """The digest that the rows must have (docs/retrieval.md says where it is found). With `k`."""
 
 
@@ -117,7 +120,7 @@ class Task(Strict):
     ] = ()
     """Texts with the right label, or where to draw them from; a few of them help small models more than
     anything else."""
-    context: ContextSource | None = None
+    context: ContextSource | None = LATER
     """Passages that are shown with each record (docs/retrieval.md)."""
 
     max_tokens: Annotated[Count, Field(le=8192)] | None = None

@@ -17,6 +17,7 @@ from transforms.batch_journal import BatchJournal
 from transforms.batch_results import Question
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
+from transforms.llm_reading import with_language
 from transforms.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Books:
         if answer is not None:
             # A process that died between the two has counted it in the journal and held its worst case.
             self._spending.release(self._call(question), Decimal(0))
-        return answer
+            return with_language(answer, question.text) if question.text else answer
+        return None
 
     def worst(self, question: Question) -> Decimal:
         """The most that the question may cost."""

@@ -18,7 +18,7 @@ from router.spending import Spending, worst_cost
 from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf
 from transforms.llm_client import LlmClient, LlmReply
-from transforms.llm_reading import told_answer
+from transforms.llm_reading import told_answer, with_language
 from transforms.one_at_a_time import OneAtATime
 from transforms.retriever import Retriever
 
@@ -139,7 +139,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         task = work.record.task
         known = None if session.journal is None else session.journal.find(task, key)
         if known is not None:
-            return known, None
+            return with_language(known, work.record.text), None
         asked, text, bound = self._tasks[task], work.record.text, self._model.max_output_tokens
         found = fit_found(asked, text, session.retriever.find(work.record), self._model.context)
         worst = worst_cost(asked, text, self._price, bound, found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from router.answer_prompt import hosted_answer
 from router.job_generation import GENERATE
+from router.language import UNDETERMINED, identify_language
 from router.llm_prompt import output_bound, read_answer
 from router.prices import TokenPrice, cost
 from router.records import Answer, Usage
@@ -88,6 +89,17 @@ def told_answer(task: Task, text: str, answer: Answer) -> Answer:
         return answer
     [said] = answer.labels
     return replace(answer, labels=None, generated=hosted_answer(said, text))
+
+
+def with_language(answer: Answer, text: str) -> Answer:
+    """The answer with the language of the text that it answers, where it was read without that text.
+
+    That is so of a batch's answer to a record that no run asked about when it came.
+    """
+    written = answer.generated
+    if written is None or written.asked_in != UNDETERMINED:
+        return answer
+    return replace(answer, generated=replace(written, asked_in=identify_language(text)))
 
 
 def without_key(text: str, key: str | None) -> str:

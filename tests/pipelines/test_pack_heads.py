@@ -157,16 +157,24 @@ def test_head_follows_the_tasks_name(world: World, student: Student) -> None:
     assert written.labels() == {"1": "positive", "2": "negative"}
 
 
-def test_other_labels_leave_the_head_out(world: World, student: Student) -> None:
-    """A head that could say a label that the job lacks is not used, and the user is told."""
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"labels": [{"name": "good"}, {"name": "positive"}]},
+        {"labels": [{"name": "negative"}, {"name": "positive"}, {"name": "neither"}]},
+        {"instruction": "Is it about money?"},
+    ],
+    ids=["another label", "a label more", "another question"],
+)
+def test_another_task_leaves_the_head_out(world: World, student: Student, other: dict[str, object]) -> None:
+    """A head was taught the pack's question and labels; it cannot read others, and the user is told."""
     world.write_lines(LINES)
     folder, told = pack_with(world, calibration(students=(student,))), list[str]()
-    labels = [{"name": "good"}, {"name": "positive"}]
 
-    plan = settled(world, told, tasks=[{"pack": folder, "labels": labels}])
+    plan = settled(world, told, tasks=[{"pack": folder, **other}])
 
     assert plan.students == ()
-    why = "the labels are others than the pack's, or the sentence encoder is"
+    why = "labels or instruction are others than the pack's, or the sentence encoder is"
     assert told == [f"pack mood: its head on the text is not used: {why}"]
 
 

@@ -53,6 +53,16 @@ def test_a_schema_of_the_common_part_is_completed() -> None:
         ({"type": "object", "properties": {"a": {"type": "text"}}}, ("properties", "a", "type")),
         ({"type": "object", "properties": {"a": {"type": "array"}}}, ("properties", "a", "items")),
         ({"type": "object", "properties": {"a": {"enum": []}}}, ("properties", "a", "enum")),
+        ({"type": "object", "properties": {"a": {"anyOf": []}}}, ("properties", "a", "anyOf")),
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "a": {"type": "array", "items": {"type": "null"}, "minItems": 3, "maxItems": 2}
+                },
+            },
+            ("properties", "a", "minItems"),
+        ),
         ({"type": "object", "properties": {"a": {"type": "string"}}, "required": []}, ("required",)),
         (
             {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": True},

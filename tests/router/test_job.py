@@ -139,6 +139,17 @@ def test_examples_may_name_where_to_draw_them_from() -> None:
     assert complaints(Task, many) == [("examples", says)]
 
 
+def test_keys_that_say_nothing_are_not_written() -> None:
+    """What is written of a job decides whether an output is finished: later versions must not change it."""
+    plain = Task.model_validate({"name": "t", "instruction": "i", "labels": LABELS})
+    drawn = Task.model_validate(plain.model_dump() | {"examples": {"from": "rows.parquet"}})
+    near = Task.model_validate(plain.model_dump() | {"examples": {"from": "rows.parquet", "k": 0}})
+
+    assert list(plain.model_dump()) == ["name", "kind", "instruction", "labels", "examples"]
+    assert drawn.model_dump()["examples"] == {"from": "rows.parquet", "text": "text", "label": "label"}
+    assert near.model_dump()["examples"] == {"from": "rows.parquet", "text": "text", "label": "label", "k": 0}
+
+
 def test_multi_label_examples_take_one_or_many() -> None:
     """With multi_label an example has one label, several, or none; each must be on the list."""
     data: dict[str, Any] = {"name": "t", "kind": "multi_label", "instruction": "i", "labels": LABELS}
