@@ -19,10 +19,12 @@ import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.ml.inference.base import RunInference
 
+from router.adapters import AdaptedModel
 from router.decide import Policy, Readings
 from router.job import LlamaCppModel
 from router.job_generation import GENERATE
 from router.names import JUDGE, STUDENT
+from router.pilot import pilot_salt
 from router.records import Annotated, DeadLetter, Work
 from transforms.ask_in_batches import Asked, asking
 from transforms.ask_student import AskStudent
@@ -107,7 +109,14 @@ class Plan:
         scored = any(task.kind != GENERATE for task in self.job.tasks)
         wanted = scored and self.job.calibration.label_free and self.readings is None
         size = self.job.calibration.sample if wanted else 0
-        return Sampling(size, (large,) if large in self.local_models else ())
+        return Sampling(size, (large,) if large in self.local_models else (), salt=self.pilot_salt)
+
+    @property
+    def pilot_salt(self) -> bytes:
+        """That of the order in which the job's records are drawn for a pilot."""
+        opened = (self.job.models[name] for name in self.job.opened_models)
+        places = [model.place for model in opened if isinstance(model, AdaptedModel)]
+        return pilot_salt(self.opening.digests[place] for place in places)
 
 
 def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict[str, Any]]:

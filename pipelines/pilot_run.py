@@ -54,7 +54,7 @@ class PilotRun:
 
         def build(pipeline: beam.Pipeline) -> None:
             splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()
-            sampling = Sampling(0, (), size, self._corrections(), gold_only)
+            sampling = Sampling(0, (), size, self._corrections(), gold_only, salt=plan.pilot_salt)
             index = splits | "Index" >> IndexRecords(plan.reader, sampling, plan.state, infer_types=False)
             start = pipeline | "Start" >> beam.Create([None])
             _ = start | "Save" >> beam.Map(save_pilot, pvalue.AsList(index.pilot), url)

@@ -1,7 +1,7 @@
 """A local model with an adapter on it, which answers under a name of its own: `MODEL+ADAPTER`.
 
 To everything that asks, counts, prices or calibrates models it is another model; that it has its weights from
-another one is known to those who load it (`transforms.shared_weights`).
+another one is known to those who load it (`transforms.lora_model`).
 """
 
 from __future__ import annotations

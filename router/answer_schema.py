@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from router.job_wording import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Place = tuple[str | int, ...]
     Problem = tuple[Place, str, object]
@@ -40,20 +40,19 @@ _MOST_SAID = 200
 """A message holds the value that it is about."""
 
 
-def load_schema(value: object) -> object:
+def load_schema(value: object, read: Callable[[str], bytes]) -> object:
     """The schema in the file that a text names, as JSON or YAML; anything else as it is.
 
-    Raises `ValueError` where the file cannot be read, in words that can follow the value.
+    `read` reads a file by its path or URL (`router.domain_pack.ReadFile`). Raises `ValueError` where the file
+    cannot be read, in words that can follow the value.
     """
     if not isinstance(value, str):
         return value
-    # A job without such a task need not load them.
-    import fsspec  # noqa: PLC0415 - see above
+    # A job without such a task need not load it.
     import yaml  # noqa: PLC0415 - see above
 
     try:
-        with fsspec.open(value, "rb") as stream:
-            return yaml.safe_load(stream.read().decode("utf-8"))
+        return yaml.safe_load(read(value).decode("utf-8"))
     except (OSError, ImportError, ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"cannot be read as a JSON Schema ({said}); give its path or URL") from error

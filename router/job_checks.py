@@ -7,9 +7,10 @@ Each `*_problems` function takes parts of a job whose fields are valid and retur
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from router.answer_schema import completed, load_schema, schema_problems
@@ -78,10 +79,18 @@ def word_or_number(value: object) -> str:
     return "word" if isinstance(value, str) else "number"
 
 
-def read_schema(value: object) -> object:
-    """Return a task's JSON Schema, read from its file where it names one, with what its objects leave out."""
+def read_local(path: str) -> bytes:
+    """The bytes of a file on this machine, by its path. Raises `OSError` where it cannot be read."""
+    return Path(path).read_bytes()
+
+
+def read_schema(value: object, info: ValidationInfo) -> object:
+    """Return a task's JSON Schema, read from its file where it names one, with what its objects leave out.
+
+    `read` in the validation's context reads the file; without it only paths of this machine are known.
+    """
     try:
-        found = load_schema(value)
+        found = load_schema(value, (info.context or {}).get("read", read_local))
     except ValueError as error:
         raise _rule_error(str(error)) from error
     if not isinstance(found, dict):

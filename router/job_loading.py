@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from router.job import Job
+from router.job_checks import read_local
 from router.job_errors import Problem, explain, mended, merged
 from router.job_wording import shown
 from router.job_yaml import JobError, read_yaml
@@ -30,11 +31,6 @@ _PLACEHOLDER = re.compile(r"(\$?)\$\{([^{}]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def read_local(path: str) -> bytes:
-    """The bytes of a file on this machine, by its path. Raises `OSError` where it cannot be read."""
-    return Path(path).read_bytes()
-
-
 def load_job(
     path: str | os.PathLike[str],
     *,
@@ -48,7 +44,7 @@ def load_job(
         path: a local YAML file in UTF-8.
         sets: values for `${NAME}`, which come before those of the environment.
         environ: the environment, that of the process where it is None.
-        read: reads the files of packs; the default knows this machine's paths only.
+        read: reads the files of packs and schemas; the default knows this machine's paths only.
 
     Raises:
         JobError: the file cannot be read, or anything in it is wrong.
@@ -93,7 +89,7 @@ def parse_job(
         ) from None
     if data is None:
         raise JobError([f"{name}: empty; give a job with at least {', '.join(_required_keys())}"])
-    return _checked(filled, name, [*problems, *wrong], originals)
+    return _checked(filled, name, [*problems, *wrong], originals, read)
 
 
 def parse_sets(pairs: Iterable[str]) -> dict[str, str]:
@@ -153,23 +149,29 @@ def apply_overrides(job: Job, *, input_path: str | None = None, output_path: str
     return _checked(data, "--input/--output", [], {})
 
 
-def _checked(data: object, name: str, problems: Sequence[Problem], originals: Mapping[str, str]) -> Job:
-    job, errors = _validated(data)
+def _checked(
+    data: object,
+    name: str,
+    problems: Sequence[Problem],
+    originals: Mapping[str, str],
+    read: ReadFile = read_local,
+) -> Job:
+    job, errors = _validated(data, read)
     if errors:
         schema = Job.model_json_schema()
         found = explain(errors, schema, originals)
         problems = merged(problems, found)
         # A misspelt key hides what else is wrong, so look once more at what was probably meant.
-        _, later = _validated(mended(data, found))
+        _, later = _validated(mended(data, found), read)
         problems = merged(problems, explain(later, schema, originals))
     if job is None or problems:
         raise JobError(problem.line(name) for problem in problems)
     return job
 
 
-def _validated(data: object) -> tuple[Job | None, list[ErrorDetails]]:
+def _validated(data: object, read: ReadFile) -> tuple[Job | None, list[ErrorDetails]]:
     try:
-        return Job.model_validate(data), []
+        return Job.model_validate(data, context={"read": read}), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
 

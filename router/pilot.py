@@ -1,7 +1,8 @@
 """The pilot: a uniform sample of a job's records that the oracle answers before the main pass.
 
 Records are taken in the order of a digest of their ids, so every beginning of the order is a uniform sample,
-whatever the input is sorted by, and the same in every run ("bottom-k sketch", Cohen and Kaplan, PODC 2007).
+whatever the input is sorted by, and the same in every run of a job with the same adapters ("bottom-k sketch",
+Cohen and Kaplan, PODC 2007).
 """
 
 from __future__ import annotations
@@ -17,17 +18,33 @@ from router.records import Position, Record, Route, Work
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PURPOSE = b"tekizai.pilot"
+_PURPOSE, _SALT = b"tekizai.pilot", b"tekizai.salt"
 KEY_BYTES = 16
 
 
-def pilot_key(record: Record, *, own_id: bool) -> bytes:
+def pilot_salt(adapters: Iterable[str]) -> bytes:
+    """What gives the pilot of a job with adapters an order of its own: 16 bytes; none without adapters.
+
+    `adapters` are the SHA-256 of their files, in any order and case. An adapter may have been trained on an
+    earlier pilot of the same input. In another order, which is settled by what came of the training, the
+    records that certify are a uniform draw again, with no more of what it was trained on than the input has.
+    """
+    found = sorted({one.lower() for one in adapters})
+    if not found:
+        return b""
+    return hashlib.blake2b(
+        "\n".join(found).encode(), digest_size=hashlib.blake2b.SALT_SIZE, person=_SALT
+    ).digest()
+
+
+def pilot_key(record: Record, *, own_id: bool, salt: bytes = b"") -> bytes:
     """A record's place in the pilot's order: 16 bytes.
 
     `own_id` says whether the id is the input's own. Ids made from the content are equal for equal texts,
-    which would then be drawn together: those records' places in the input are told apart too.
+    which would then be drawn together: those records' places in the input are told apart too. `salt` is
+    that of `pilot_salt`.
     """
-    digest = hashlib.blake2b(digest_size=KEY_BYTES, person=_PURPOSE)
+    digest = hashlib.blake2b(digest_size=KEY_BYTES, person=_PURPOSE, salt=salt)
     digest.update(record.id.encode("utf-8", "surrogatepass"))
     if not own_id:
         digest.update(f"\0{record.position.file}\0{record.position.offset}".encode())

@@ -81,6 +81,8 @@ class Sampling:
     """Whether the pilot is drawn from records with a gold label."""
     census: bool = False
     """Whether to count what there is to do."""
+    salt: bytes = b""
+    """That of the pilot's order (`router.pilot.pilot_salt`)."""
 
 
 class IndexRecords(beam.PTransform[Any, Any]):
@@ -301,7 +303,8 @@ class _IndexDoFn(beam.DoFn):
                 self._corrected.append(self._routed(record, found))
             return
         self._counts[_DRAWN] += 1
-        key, per = pilot_key(record, own_id=job.input.id is not None), job.routing.gate.per
+        own_id, per = job.input.id is not None, job.routing.gate.per
+        key = pilot_key(record, own_id=own_id, salt=self._sampling.salt)
         if per == "label":
             per = None
         if per is None and not self._pilot.wants(key):

@@ -12,6 +12,7 @@ from pipelines.model_source import find_adapted
 from pipelines.prepare import prepare
 from router.adapters import AdaptedModel
 from router.job import LlamaCppModel
+from router.pilot import pilot_salt
 from tests.adapters import adapter_file
 from tests.models import GEMMA, SMOLLM2, model_path
 from tests.pipelines.jobs import World
@@ -136,6 +137,19 @@ def test_each_adapter_is_calibrated_by_itself(world: World, tmp_path: pathlib.Pa
     assert written.summary["answered_by"] == {"small": 100, "small+money": 100}
     stored = (written.folder / "state" / "calibration" / "calibration.json").read_text(encoding="utf-8")
     assert '"small+money"' in stored
+
+
+def test_the_pilot_of_a_job_is_in_the_order_of_its_adapters(tmp_path: pathlib.Path) -> None:
+    """Run and plan draw it alike; without adapters the order is the one of all jobs."""
+    file, world = adapter_file(tmp_path, model_path(SMOLLM2)), World(tmp_path)
+    world.write_lines([{"id": "card", "text": CARD}])
+    adapted = prepare(world.job(**with_adapter(file)), workers=1)
+    sections = with_adapter(file)
+    del sections["models"]["small"]["adapters"]
+    plain = prepare(world.job(**sections), workers=1)
+
+    assert adapted.sampling.salt == adapted.pilot_salt == pilot_salt([file_digest(file)])
+    assert plain.sampling.salt == plain.pilot_salt == b""
 
 
 def test_adapters_are_not_compared(tmp_path: pathlib.Path) -> None:

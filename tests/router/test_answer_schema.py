@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from router.answer_schema import completed, load_schema, misfit, schema_problems
+from router.job_checks import read_local
 
 if TYPE_CHECKING:
     import pathlib
@@ -92,10 +93,10 @@ def test_a_schema_may_stand_in_a_file(tmp_path: pathlib.Path) -> None:
     """As JSON or YAML; what cannot be read is told."""
     (tmp_path / "schema.json").write_text(json.dumps(PERSON))
 
-    assert load_schema(str(tmp_path / "schema.json")) == PERSON
-    assert load_schema(PERSON) is PERSON
+    assert load_schema(str(tmp_path / "schema.json"), read_local) == PERSON
+    assert load_schema(PERSON, read_local) is PERSON
     with pytest.raises(ValueError, match="cannot be read as a JSON Schema"):
-        load_schema(str(tmp_path / "none.json"))
+        load_schema(str(tmp_path / "none.json"), read_local)
 
 
 @pytest.mark.parametrize(

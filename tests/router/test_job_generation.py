@@ -132,6 +132,18 @@ def test_tasks_with_labels_are_written_as_before() -> None:
     }
 
 
+def test_a_schema_comes_from_whoever_reads_the_jobs_files() -> None:
+    """Its URL is nothing that the router opens itself."""
+    files = {"s3://bucket/schema.yaml": yaml.safe_dump(SCHEMA).encode()}
+    task = {"kind": "generate", "schema": "s3://bucket/schema.yaml"}
+
+    found = parse_job(job(task), read=files.__getitem__)
+
+    assert found.tasks[0].answer_schema == {**SCHEMA, "required": ["city"], "additionalProperties": False}
+    with pytest.raises(JobError, match="cannot be read as a JSON Schema"):
+        parse_job(job(task))
+
+
 def test_a_job_that_was_written_is_read_again(tmp_path: pathlib.Path) -> None:
     """With the schema in the place of its file, which may be gone."""
     path = tmp_path / "schema.yaml"

@@ -9,7 +9,7 @@ import apache_beam as beam
 import pytest
 from apache_beam import pvalue
 
-from router.pilot import pilot_key, read_pilot
+from router.pilot import pilot_key, pilot_salt, read_pilot
 from router.records import Position, Record
 from tests.transforms.local_pipeline import job_on, lines_file, local_pipeline, reader_of
 from transforms.ask_pilot import save_pilot
@@ -26,11 +26,11 @@ TARGET: dict[str, Any] = {"default": "small", "escalate_to": "other", "gate": {"
 GOLD: dict[str, Any] = {**TARGET, "gate": {"target": 0.9, "oracle": "gold"}}
 
 
-def pilot_of(job: Job, folder: pathlib.Path, size: int, **settings: Any) -> Pilot:
+def pilot_of(job: Job, folder: pathlib.Path, size: int, *, salt: bytes = b"", **settings: Any) -> Pilot:
     """Draw a pilot from the job's input, and take it from the file that a run leaves."""
     reader, splits = reader_of(job, **settings)
     target = folder / "state" / "pilot.jsonl"
-    sampling = Sampling(0, pilot=size, gold_only=job.routing.gate.oracle == "gold")
+    sampling = Sampling(0, pilot=size, gold_only=job.routing.gate.oracle == "gold", salt=salt)
     with local_pipeline() as pipeline:
         index = (
             pipeline
@@ -49,10 +49,11 @@ def ids(pilot: Pilot) -> list[str]:
     return [work.record.id for work in pilot.works]
 
 
-def in_order(names: Sequence[str]) -> list[str]:
+def in_order(names: Sequence[str], salt: bytes = b"") -> list[str]:
     """Ids in the pilot's order, worked out one by one."""
     return sorted(
-        names, key=lambda name: pilot_key(Record(Position(0, 0), name, "", "", None, b""), own_id=True)
+        names,
+        key=lambda name: pilot_key(Record(Position(0, 0), name, "", "", None, b""), own_id=True, salt=salt),
     )
 
 
@@ -74,6 +75,16 @@ def test_the_draw_depends_neither_on_order_nor_on_splits(
     assert ids(pilot) == in_order(NAMES)[:8]
     assert (pilot.records, pilot.job) == (24, 24)
     assert [work.record.text for work in pilot.works] == [f"text of {name}" for name in ids(pilot)]
+
+
+def test_the_draw_is_in_the_order_of_the_jobs_adapters(tmp_path: pathlib.Path) -> None:
+    """Other records than those that an adapter may have been trained on."""
+    path = lines_file(tmp_path, [{"id": name, "text": name} for name in NAMES])
+    salt = pilot_salt(["ab" * 32])
+
+    pilot = pilot_of(job_on(path, routing=TARGET), tmp_path, 8, salt=salt)
+
+    assert ids(pilot) == in_order(NAMES, salt)[:8] != in_order(NAMES)[:8]
 
 
 def test_the_draw_does_not_depend_on_the_files(tmp_path: pathlib.Path) -> None:
