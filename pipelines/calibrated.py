@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,14 @@ from pipelines.calibration_store import (
 )
 from pipelines.certify import read_works
 from pipelines.errors import JobFailedError
-from pipelines.open_models import open_models
 from pipelines.pilot_run import PilotRun
+from pipelines.reopened import chosen_prompts, reopened
 from pipelines.students import check_students, stated_students, student_answers
 from router.calibration import NotCalibrated
 from router.certification import certify, certify_slices
 from router.decide import Policy
 from router.drift import SAMPLE, Drift, compare_confidences
 from router.gate import NOTHING, GateRule, fixed_gate, stated_threshold
-from router.head import looks_at
 from router.names import STUDENT
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.annotate import Plan
-    from router.calibration import ChosenPrompt, ModelCalibration
+    from router.calibration import ModelCalibration
     from router.decide import Readings
     from router.gate_calibration import GateCalibration
     from router.job import Gate
@@ -165,27 +163,17 @@ def _promise(stored: StoredCalibration) -> str:
 
 def _with(plan: Plan, stored: StoredCalibration, stated: Mapping[str, Any]) -> Plan:
     found = stored.calibration
-    prompts = chosen_prompts(found.models)
-    heads = [one.head.inputs for one in found.models if one.head is not None]
-    opening = plan.opening.asking(
-        prompts,
-        features=any(looks_at(inputs, "features") for inputs in heads),
-        embedding=any(looks_at(inputs, "embedding") for inputs in heads),
-    )
-    models = open_models(opening)
-    check_fingerprints(found.models, models.fingerprints)
-    manifest = {**plan.ending.manifest, "answers": models.fingerprints}
+    asking = reopened(plan, found.models)
+    manifest = {**asking.ending.manifest}
+    check_fingerprints(found.models, manifest["answers"])
     # A threshold that the job fixes was not chosen for both together.
     students = found.students if plan.job.routing.gate.student == "auto" else ()
     if students:
         manifest["student"] = stated_students(students)
     return replace(
-        plan,
-        handlers=models.handlers,
-        judge=models.judge,
-        ending=replace(plan.ending, gate=stated, manifest=manifest),
+        asking,
+        ending=replace(asking.ending, gate=stated, manifest=manifest),
         policy=Policy.of(plan.job, found.rule),
-        opening=opening,
         readings={
             **readings_of(plan, found.models),
             **{(STUDENT, one.task): one.reading for one in students},
@@ -200,14 +188,6 @@ def readings_of(plan: Plan, models: tuple[ModelCalibration, ...]) -> Readings:
     known = {(one.model, one.task): one for one in models}
     pairs = [(name, task.name) for name in plan.small_models for task in plan.job.tasks]
     return {pair: known.get(pair, NotCalibrated(*pair)) for pair in pairs}
-
-
-def chosen_prompts(models: tuple[ModelCalibration, ...]) -> dict[str, dict[str, ChosenPrompt]]:
-    """How each model is asked about each task."""
-    found: dict[str, dict[str, ChosenPrompt]] = defaultdict(dict)
-    for one in models:
-        found[one.model][one.task] = one.prompt
-    return dict(found)
 
 
 def check_fingerprints(models: tuple[ModelCalibration, ...], now: Mapping[str, Mapping[str, str]]) -> None:

@@ -34,6 +34,8 @@ class Known:
     """By model and task: what decides its answers."""
     retrievals: Mapping[str, Retrieval]
     """What the judge may search, by task."""
+    shown: Mapping[str, Mapping[str, Retrieval]]
+    """What models are shown with each record, by model and task."""
 
 
 def asks_confidence(job: Job, name: str) -> bool:
@@ -88,4 +90,4 @@ def _other(job: Job, name: str, known: Known) -> OtherModel:
     hosted = (model, hosted_price(model)) if isinstance(model, OpenAIModel) else None
     handler: ModelHandler[Work, Work, object] = known.handlers[name]  # type: ignore[assignment]  # no batches
     tasks = {task.name: task for task in job.tasks}
-    return OtherModel(name, handler, tasks, known.fingerprints[name], hosted)
+    return OtherModel(name, handler, tasks, known.fingerprints[name], hosted, known.shown.get(name, {}))

@@ -213,6 +213,7 @@ def _with_judge(
         handlers,
         {name: of.fingerprints for name, of in models.journals.items()},
         opening.references.by_model.get(JUDGE, {}),
+        opening.references.by_model,
     )
     settings = opening.job.journal
     place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)

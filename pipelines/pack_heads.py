@@ -6,15 +6,14 @@ head on a model's scores belongs to that model's file, asked as the pack asks.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.calibration_store import CalibrationError, load_artefact
 from pipelines.open_models import open_models
+from pipelines.reopened import reopened
 from pipelines.students import check_students
 from router.domain_pack import find_pack
-from router.head import looks_at
 from router.names import STUDENT
 from transforms.files import read_file
 
@@ -114,26 +113,15 @@ def _students_fitting(plan: Plan, task: str, known: list[Student], pack: Task) -
 
 
 def _with(plan: Plan, fitting: _Fitting) -> Plan:
-    prompts: dict[str, dict[str, ChosenPrompt]] = defaultdict(dict)
-    for one in fitting.models:
-        prompts[one.model][one.task] = one.prompt
-    heads = [one.head.inputs for one in fitting.models if one.head is not None]
-    opening = plan.opening.asking(
-        prompts,
-        features=any(looks_at(inputs, "features") for inputs in heads),
-        embedding=any(looks_at(inputs, "embedding") for inputs in heads),
-    )
-    models = open_models(opening)
+    asking = reopened(plan, fitting.models)
     settled: Readings = {
         **{(one.model, one.task): one for one in fitting.models},
         **{(STUDENT, one.task): one.reading for one in fitting.students},
     }
-    manifest = {**plan.ending.manifest, "answers": models.fingerprints, "pack_heads": _noted(fitting)}
+    manifest = {**asking.ending.manifest, "pack_heads": _noted(fitting)}
     ready = replace(
-        plan,
-        handlers=models.handlers,
-        ending=replace(plan.ending, manifest=manifest),
-        opening=opening,
+        asking,
+        ending=replace(asking.ending, manifest=manifest),
         students=fitting.students,
         settled=settled,
     )

@@ -12,7 +12,7 @@ import apache_beam as beam
 from pipelines.runner import is_local, run_pipeline
 from router.forecast import Answered
 from router.job import OpenAIModel
-from router.llm_prompt import answer_schema, estimated_answer, fit_found, messages
+from router.llm_prompt import answer_schema, estimated_answer, messages
 from router.prices import cost, hosted_price
 from router.records import text_bytes
 from router.rules import wanted
@@ -47,7 +47,7 @@ def estimated_calls(plan: Plan, name: str, works: Sequence[Work]) -> Answered:
     price, usd, retriever = hosted_price(model), [], _retriever(plan, name)
     for work in works:
         task = plan.task(work.record.task)
-        found = fit_found(task, work.record.text, retriever.find(work.record), model.context)
+        found = retriever.fitting(task, work.record, model.context)
         chat = sum(len(message["content"]) for message in messages(task, work.record.text, found))
         made = estimated_tokens(estimated_answer(task))
         sent = estimated_tokens(chat + len(json.dumps(answer_schema(task))))
@@ -68,9 +68,9 @@ def most_cost(plan: Plan, name: str, works: Sequence[Work]) -> Decimal | None:
         return None
     price, retriever, most = hosted_price(model), _retriever(plan, name), Decimal(0)
     for work in works:
-        task, text = plan.task(work.record.task), work.record.text
-        found = fit_found(task, text, retriever.find(work.record), model.context)
-        most += worst_cost(task, text, price, model.max_output_tokens, found)
+        task = plan.task(work.record.task)
+        found = retriever.fitting(task, work.record, model.context)
+        most += worst_cost(task, work.record.text, price, model.max_output_tokens, found)
     return most.quantize(_SHOWN, rounding=ROUND_UP)
 
 

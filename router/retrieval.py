@@ -12,10 +12,10 @@ from router.records import Shown
 if TYPE_CHECKING:
     from router.reference import Nearest
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a prompt would show what was found in another way: then earlier answers no longer count."""
 
-_NAME_DIGITS = 8
+_MARK_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,10 @@ class Retrieval:
 
 
 def mark_of(*parts: str) -> str:
-    """A name for a prompt's blocks that nobody can write into a text or passage before it is known."""
+    """A name for a prompt's blocks, in 32 hexadecimal digits: a hash of all that stands in them.
+
+    There is no secret in it. But who writes it into a text or passage changes it by that, so that a text
+    which holds its own name has to be found by trying: 2^128 texts, which nobody can.
+    """
     data = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(data, digest_size=_NAME_DIGITS // 2).hexdigest()
+    return hashlib.blake2b(data, digest_size=_MARK_BYTES).hexdigest()

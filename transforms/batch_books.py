@@ -11,7 +11,6 @@ from router import batch_notes
 from router.batch_notes import custom_id
 from router.identity import text_key
 from router.journal import call_name, is_final
-from router.llm_prompt import fit_found
 from router.spending import Spending, worst_cost
 from transforms.batch_journal import BatchJournal
 from transforms.batch_results import Question
@@ -77,7 +76,7 @@ class Books:
         task, context = self._asked.tasks[record.task], self._asked.model.context
         question = Question(name, task, key, record.text, record.id)
         if self._retriever.retrieves(task.name):
-            question.find = lambda: fit_found(task, record.text, self._retriever.find(record), context)
+            question.find = lambda: self._retriever.fitting(task, record, context)
         return question
 
     def orphan(self, name: str) -> Question | None:

@@ -14,7 +14,7 @@ from apache_beam.ml.inference.base import RemoteModelHandler
 from router import judge_prompt
 from router.identity import text_key
 from router.journal import facts_digest
-from router.judgement import Judgement, View, as_answer, of_answer
+from router.judgement import Judgement, as_answer, of_answer
 from router.names import JUDGE
 from router.records import Failure, Usage, Work
 from router.spending import Spending
@@ -22,7 +22,7 @@ from transforms.budget_ledger import BudgetLedger
 from transforms.journal import Journal, JournalOf, JournalPlace
 from transforms.judge_agent import judge_record
 from transforms.judge_calls import Desk, JudgeCalls
-from transforms.judge_other import OtherModel, OtherSession
+from transforms.judge_other import OtherModel, OtherSession, SecondOpinion
 from transforms.judge_sources import Sources
 from transforms.judge_tools import Bench
 from transforms.llm_client import LlmClient
@@ -162,29 +162,19 @@ class JudgeHandler(RemoteModelHandler[Work, Work, JudgeSession]):
         if dispute is None:
             raise ValueError(f"record {work.record.id!r} waits for the judge without a dispute")
         calls = JudgeCalls(session.desk, work.record.task, key)
-        paid: dict[str, Usage] = {}
-
-        def ask_other() -> View | str:
-            other = session.other
-            if other is None:
-                return "There is no other model."
-            told = next((view for view in dispute.views if view.model == other.name), None)
-            if told is not None:
-                return told
-            said = other.ask(work, calls)
-            paid[other.name] = said.usage
-            return said.view
-
+        other = None if session.other is None else SecondOpinion(session.other, work, calls)
         bench = Bench(
             self._job.tasks[work.record.task],
             work.record,
             dispute,
             session.sources,
-            None if session.other is None else ask_other,
+            other,
         )
         found = judge_record(bench, self._job.judge, calls)
         own = sum((one.usage for one in calls.sent), Usage())
-        spent = {**({JUDGE: own} if calls.sent else {}), **paid}
+        spent = {JUDGE: own} if calls.sent else {}
+        if other is not None and other.said is not None:
+            spent[other.other.name] = other.said.usage
         return dataclasses.replace(
             found, calls={name: used for name, used in spent.items() if used != Usage()}
         )

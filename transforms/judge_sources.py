@@ -38,8 +38,8 @@ class Sources:
         return rows_of(retrieval.examples, retrieval.encoder).nearest(record.text, k, not_id=own)
 
     def passages(self, task: str, query: str, k: int) -> list[Nearest]:
-        """The k passages nearest to what is asked for."""
+        """The k passages nearest to what is asked for, also one that says just that."""
         retrieval = self._retrievals[task]
         if retrieval.passages is None:
             return []
-        return rows_of(retrieval.passages, retrieval.encoder).nearest(query, k)
+        return rows_of(retrieval.passages, retrieval.encoder).nearest(query, k, copies=True)

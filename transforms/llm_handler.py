@@ -12,7 +12,6 @@ from apache_beam.ml.inference.base import RemoteModelHandler
 
 from router.identity import text_key
 from router.journal import call_name
-from router.llm_prompt import fit_found
 from router.records import Answer, Failure, Usage, Work
 from router.spending import Spending, worst_cost
 from transforms.budget_ledger import BudgetLedger
@@ -141,7 +140,7 @@ class OpenAICompatibleModelHandler(RemoteModelHandler[Work, Work, LlmSession]):
         if known is not None:
             return with_language(known, work.record.text), None
         asked, text, bound = self._tasks[task], work.record.text, self._model.max_output_tokens
-        found = fit_found(asked, text, session.retriever.find(work.record), self._model.context)
+        found = session.retriever.fitting(asked, work.record, self._model.context)
         worst = worst_cost(asked, text, self._price, bound, found)
         call = self._call(task, key)
         if not session.spending.reserve(call, worst):

@@ -91,17 +91,20 @@ class NearestRows:
         """How many rows there are."""
         return len(self._rows)
 
-    def nearest(self, text: str, k: int, *, not_id: str | None = None) -> list[Nearest]:
+    def nearest(self, text: str, k: int, *, not_id: str | None = None, copies: bool = False) -> list[Nearest]:
         """Up to k rows, the most similar first; of equally similar ones the one with the lower id.
 
         A row with the same text, be its case, spacing and punctuation others, is never among them, nor one
         that shares `NEAR_DUPLICATE` of its trigrams with the text, nor the row with the id `not_id`. Rows
         that are duplicates of one another are found once.
+
+        `copies`: rows that are the text or nearly so are found too. They give a label away that a record is
+        to get, but a passage that says what was asked for is the one that was meant.
         """
         if k <= 0 or not self._rows:
             return []
         query = self._query(text)
-        plain = folded(text)
+        plain = None if copies else folded(text)
         wanted = k + _SPARE
         while True:
             found = self._search(query, wanted)
@@ -127,15 +130,17 @@ class NearestRows:
             found = [one for one in found if one[0] > last]
         return sorted(found, key=lambda one: (-one[0], one[1]))
 
-    def _kept(self, found: Sequence[tuple[float, int]], plain: str, not_id: str | None) -> list[Nearest]:
-        own = trigrams(plain)
-        taken = {plain}
+    def _kept(
+        self, found: Sequence[tuple[float, int]], plain: str | None, not_id: str | None
+    ) -> list[Nearest]:
+        own = None if plain is None else trigrams(plain)
+        taken = set() if plain is None else {plain}
         kept = []
         for similarity, at in found:
             row, theirs = self._rows[at], self._folded[at]
             if theirs in taken or row.id == not_id:
                 continue
-            if shared_part(own, trigrams(theirs)) >= NEAR_DUPLICATE:
+            if own is not None and shared_part(own, trigrams(theirs)) >= NEAR_DUPLICATE:
                 continue
             taken.add(theirs)
             kept.append(Nearest(row, similarity))

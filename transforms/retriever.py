@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import fsspec
 
 from router.assets import asset_path
+from router.llm_prompt import fit_found
 from router.reference import digest_rows
 from router.retrieval import NOTHING_FOUND, Found
 from transforms.nearest_rows import NearestRows
@@ -19,6 +20,7 @@ from transforms.text_encoder import ENCODER, shared_encoder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from router.job import Task
     from router.records import Record
     from router.reference import Nearest
     from router.retrieval import ReferenceSet, Retrieval
@@ -46,14 +48,19 @@ class Retriever:
         if retrieval is None:
             return NOTHING_FOUND
         found: list[tuple[Nearest, ...]] = []
-        for one in (retrieval.examples, retrieval.passages):
+        # A passage gives no label away, and none tells more than one that is about just this text.
+        for one, copies in ((retrieval.examples, False), (retrieval.passages, True)):
             if one is None:
                 found.append(())
                 continue
             rows = rows_of(one, retrieval.encoder)
             own = record.id if one.own_ids else None
-            found.append(tuple(rows.nearest(record.text, one.k, not_id=own)))
+            found.append(tuple(rows.nearest(record.text, one.k, not_id=own, copies=copies)))
         return Found(*found)
+
+    def fitting(self, task: Task, record: Record, context: int | None) -> Found:
+        """What a hosted model is shown: what is found, as far as it has room. Raises what `find` does."""
+        return fit_found(task, record.text, self.find(record), context)
 
 
 def rows_of(one: ReferenceSet, encoder: str | None) -> NearestRows:
@@ -63,7 +70,7 @@ def rows_of(one: ReferenceSet, encoder: str | None) -> NearestRows:
         return _open(one.url, one.digest, encoder)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.cache
 def _open(url: str, digest: str, encoder: str | None) -> NearestRows:
     filesystem, path = fsspec.core.url_to_fs(url)
     rows = read_rows(filesystem.cat_file(path))

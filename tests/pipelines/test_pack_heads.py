@@ -26,7 +26,9 @@ from router.gate import NOTHING, GateRule
 from router.gate_calibration import GateCalibration, ModelReport
 from router.head_training import ScaledScores
 from router.student_training import fit_student
+from tests.fake_llm_server import FakeLlmServer
 from tests.pipelines.jobs import SENTIMENT, read_written
+from tests.pipelines.judged_jobs import judged_job
 from tests.router.pack_examples import MOOD, write_pack
 from transforms.ask_student import encoder_digest, look_at
 
@@ -201,6 +203,25 @@ def test_head_of_a_model_reads_its_scores(world: World) -> None:
     assert written.labels() == {"1": "positive", "2": "positive"}
     assert [row["annotation"]["confidence"] > 0.87 for row in written.by_id().values()] == [True, True]
     assert set(written.statuses().values()) == {"kept"}
+
+
+def test_the_judge_asks_models_as_the_pack_does(world: World) -> None:
+    """Its second opinions come from the handlers that the pack's prompts made, and so do its fingerprints."""
+    pytest.importorskip("pydantic_ai", reason="the agent library has no version for this Python")
+    world.write_lines(LINES)
+    folder = pack_with(world, calibration())
+    one = of_small(world, folder, ChosenPrompt(None, None, label_tree=False))
+    write_head(world.folder / "pack", calibration((one,)))
+    with FakeLlmServer() as server:
+        changes = judged_job(world, server, second_opinion="small")
+        plan = settled(world, [], tasks=[{"pack": folder}], **changes)
+
+    assert plan.judge is not None
+    other = plan.judge.job.other
+    assert other is not None
+    assert other.handler is plan.handlers["small"]
+    assert other.fingerprints["sentiment"] == one.fingerprint
+    assert plan.ending.manifest["answers"]["judge"] == plan.judge.job.verdicts.fingerprints
 
 
 def test_head_of_another_model_is_told(world: World) -> None:

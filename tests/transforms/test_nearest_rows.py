@@ -44,9 +44,9 @@ def index(encoder: TextEncoder, tmp_path: Path) -> NearestRows:
     return NearestRows(ROWS, encoder, cache=tmp_path)
 
 
-def ids(index: NearestRows, text: str, k: int, **options: str) -> list[str]:
+def ids(index: NearestRows, text: str, k: int, not_id: str | None = None) -> list[str]:
     """Ids of the rows that are found."""
-    return [one.row.id for one in index.nearest(text, k, **options)]
+    return [one.row.id for one in index.nearest(text, k, not_id=not_id)]
 
 
 def test_the_rows_about_the_same_come_first(index: NearestRows) -> None:
@@ -66,6 +66,12 @@ def test_the_text_itself_is_never_found(index: NearestRows) -> None:
     ):
         assert "a1" not in ids(index, copy, 6)
         assert len(ids(index, copy, 6)) == 5
+
+
+def test_a_query_finds_the_row_that_says_just_that(index: NearestRows) -> None:
+    """It comes first, whereas a record is never shown its own text."""
+    for query in (TEXTS["a1"], "the delivery came two weeks late"):
+        assert [one.row.id for one in index.nearest(query, 2, copies=True)] == ["a1", "a2"]
 
 
 def test_the_row_with_the_records_id_is_never_found(index: NearestRows) -> None:
