@@ -48,7 +48,7 @@ def train(  # noqa: PLR0917 - typer passes them by name
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train a LoRA adapter on a job's own answers and write it as GGUF (needs PyTorch: tekizai[train])."""
+    """Train a LoRA adapter on a job's own answers and write it as GGUF (needs PyTorch: the extra `train`)."""
     with errors(verbose=verbose):
         from pipelines.adapter_training import AdapterTraining, train_adapter  # noqa: PLC0415 - loads Beam
         from transforms.train_adapter import LoraSettings  # noqa: PLC0415 - likewise

@@ -18,6 +18,7 @@ from pipelines.output_lock import output_lock
 from pipelines.packs import told_packs
 from pipelines.parallelism import settle_workers
 from pipelines.prepare import prepare, start
+from pipelines.references import shown_to_nobody
 from pipelines.remote_job import check_over, describe, noted_job
 from pipelines.runner import is_dataflow, is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
@@ -166,6 +167,8 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
 
 def _with_heads(plan: Plan, console: Console) -> Plan:
     """The plan with what the job's packs have learned of its models."""
+    for line in shown_to_nobody(plan.job):
+        say(console, line)
     if not plan.job.packs:
         return plan
     from pipelines.pack_heads import with_pack_heads  # noqa: PLC0415 - see `plan_job`

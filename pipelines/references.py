@@ -73,6 +73,20 @@ def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]
     )
 
 
+def shown_to_nobody(job: Job) -> list[str]:
+    """A line for each source from which a job retrieves although no model is shown what is found."""
+    if job.routing.judge is not None:
+        return []
+    sources = [(task.name, "examples", _examples_of(task.examples)) for task in job.tasks]
+    sources += [(task.name, "context", _context_of(task.context)) for task in job.tasks]
+    return [
+        f"tasks.{name}.{key}: shown to no model, for there is neither a hosted one nor routing.escalate_to; "
+        f"name models in `for`, as in for: [{job.routing.default}]"
+        for name, key, source in sources
+        if source is not None and not shown_to(job, source)
+    ]
+
+
 def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool) -> References:
     """Read what the job retrieves from and put it into the cache.
 

@@ -123,8 +123,8 @@ def _agent(bench: Bench, judge: Judge) -> Agent[object, Any]:
         return None if ctx.run_step >= judge.max_steps or tool.name in bench.used_up else tool
 
     tools = [Tool(one, prepare=where_it_helps) for one in bench.tools(judge.tools)]
-    verdict = ToolOutput(_verdict_of(bench.task), name=VERDICT, description="Settle the dispute.")
-    human = ToolOutput(NeedsHuman, name=NEEDS_HUMAN, description="Leave the record to a person.")
+    verdict = ToolOutput(_verdict_of(bench.task), name=VERDICT)
+    human = ToolOutput(NeedsHuman, name=NEEDS_HUMAN)
     return Agent(
         output_type=[verdict, human],
         instructions=instructions(bench.task),

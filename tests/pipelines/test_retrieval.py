@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.plan_estimates import estimated_calls, most_cost
 from pipelines.prepare import prepare
+from pipelines.references import shown_to_nobody
 from router.prices import hosted_price
 from router.records import Position, Record, Route, Work
 from router.spending import worst_cost
@@ -399,3 +400,18 @@ def test_the_other_commands_read_such_an_output(world: World, kind: str) -> None
     assert "nothing to do" in finished.stderr
     assert '"accuracy"' in evaluated.stdout
     assert server.answered == 2
+
+
+def test_what_is_shown_to_no_model_is_told(world: World) -> None:
+    """With small models only and no `for`, retrieval would change nothing in silence."""
+    task = {"name": "sentiment", "instruction": "i", "labels": [{"name": "a"}, {"name": "b"}]}
+    near = {"from": "rows.jsonl", "k": 2}
+    alone = {"default": "small"}
+
+    [line] = shown_to_nobody(world.job(tasks=[{**task, "examples": near}], routing=alone))
+
+    assert line.startswith("tasks.sentiment.examples: shown to no model")
+    assert line.endswith("name models in `for`, as in for: [small]")
+    named = {**task, "examples": {**near, "for": ["small"]}}
+    assert shown_to_nobody(world.job(tasks=[named], routing=alone)) == []
+    assert shown_to_nobody(world.job(tasks=[{**task, "examples": {**near, "k": 0}}], routing=alone)) == []
