@@ -77,8 +77,10 @@ def shown_to_nobody(job: Job) -> list[str]:
     """A line for each source from which a job retrieves although no model is shown what is found."""
     if job.routing.judge is not None:
         return []
-    sources = [(task.name, "examples", _examples_of(task.examples)) for task in job.tasks]
-    sources += [(task.name, "context", _context_of(task.context)) for task in job.tasks]
+    sources: list[tuple[str, str, ExampleSource | ContextSource | None]] = []
+    for task in job.tasks:
+        sources.append((task.name, "examples", _examples_of(task.examples)))
+        sources.append((task.name, "context", _context_of(task.context)))
     return [
         f"tasks.{name}.{key}: shown to no model, for there is neither a hosted one nor routing.escalate_to; "
         f"name models in `for`, as in for: [{job.routing.default}]"
