@@ -107,7 +107,8 @@ def needs_an_account(command: str) -> bool:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sample data, and the job files that the pages say to save."""
     folder = tmp_path_factory.mktemp("workplace")
-    (folder / "data").symlink_to(REPOSITORY / "data")
+    for shipped in ("configs", "data"):
+        (folder / shipped).symlink_to(REPOSITORY / shipped)
     for name, text in named_jobs().items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
@@ -127,7 +128,8 @@ def shortened(command: str) -> str:
     """The command for a few records only; the options of Beam stay last."""
     reads_all = command.startswith("tekizai run") or command == "tekizai plan my-job.yaml"
     if not reads_all or "--limit" in command:
-        return command.replace("--limit 20", shlex.join(FEWER)).replace("--records 100", "--records 4")
+        command = command.replace("--limit 20", shlex.join(FEWER))
+        return re.sub(r"--records \d+", "--records 4", command)
     own, separator, beam = command.partition(" -- ")
     return f"{own} {shlex.join(FEWER)}{separator}{beam}"
 
