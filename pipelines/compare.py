@@ -13,6 +13,7 @@ from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from pipelines.compare_notes import too_few
 from pipelines.compare_rows import GOLD, Rows, truth_of
 from pipelines.compare_ways import compared_ways
 from pipelines.errors import JobFailedError
@@ -138,15 +139,19 @@ def compare_models(
     works = _judged(draw.pilot.works, job, tell)
     if not works:
         lacks = f"no record has a label in {job.input.gold}" if gold else "there is no record to ask about"
-        raise ValueError(f"{lacks}; give an input with some")
+        fix = "give its tasks a `check`" if draw.pilot.works else "give an input with some"
+        raise ValueError(f"{lacks}; {fix}")
     asking = Asking(compared, run, tell, {}, {})
     pace = asking.seconds_a_record(works[: min(_PROBE, wanted.records or _PROBE)])
     works = works[: _size(asking, works, pace, wanted.records)]
+    terms = terms_of(job, wanted.target)
+    if (few := too_few(len(works), terms)) is not None:
+        tell(f"there will be no proposal: {few}")
     _tell_price(asking, works, pace)
     asking.ask(asking.local, works)
     asking.ask([name for name in asking.names if name not in asking.local], works)
     oracle = GOLD if gold else _largest(asking, pace, works)
-    rows = rows_of(asking, works, oracle, terms_of(job, wanted.target))
+    rows = rows_of(asking, works, oracle, terms)
     return {
         "job": job.name,
         "made": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),

@@ -15,19 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipelines.compare_rows import Rows
+    from router.escalation import Terms
     from router.job import When
     from router.proposal import Chosen
 
 
+def too_few(size: int, terms: Terms) -> str | None:
+    """Why so many records cannot lead to a proposal; None where they can."""
+    least = least_records(terms.target, terms.delta)
+    if size >= least:
+        return None
+    return (
+        f"{size:,} records are too few to promise {terms.target:g} of anything: at least {least:,} are "
+        "needed; give more with --records"
+    )
+
+
 def why_nothing(rows: Rows) -> str:
     """Why there is no proposal."""
-    terms, size = rows.terms, len(rows.works)
-    least = least_records(terms.target, terms.delta)
-    if size < least:
-        return (
-            f"{size:,} records are too few to promise {terms.target:g} of anything: at least {least:,} are "
-            "needed; give more with --records"
-        )
+    terms = rows.terms
+    if (why := too_few(len(rows.works), terms)) is not None:
+        return why
     rates = {name: float(rows.right(rows.labels(name)).mean()) for name in rows.names}
     best = max(rates, key=lambda name: rates[name])
     return (
