@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from router.chat_text import unique_keys
 from router.job_wording import suggestion
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _array_problems(node: Mapping[str, Any], at: Place) -> Iterator[Problem]:
 def misfit(schema: Mapping[str, Any], text: str) -> str | None:
     """Why a text is no JSON of the schema, in a few words; None where it is."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         return f"not JSON ({error})"
     # It takes a tenth of a second to import, for tasks with a schema only.
@@ -206,13 +207,6 @@ def misfit(schema: Mapping[str, Any], text: str) -> str | None:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.absolute_path)
     said = " ".join(str(found.message).split())[:_MOST_SAID]
     return f"{place.lstrip('.')}: {said}" if place else said
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
 
 
 def _no_constant(name: str) -> None:

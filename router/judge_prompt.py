@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from router.chat_text import sendable
+
 if TYPE_CHECKING:
     from router.job import Task
     from router.judgement import Dispute
@@ -40,10 +42,10 @@ def instructions(task: Task) -> str:
     how = "any number of labels of the list, also none" if several else "exactly one label of the list"
     return f"""\
 You settle disputes between models that label texts. The task they had:
-{_sendable(task.instruction)}
+{sendable(task.instruction)}
 
 Labels:
-{_sendable(labels)}
+{sendable(labels)}
 
 {_HOW.format(how=how)}
 
@@ -54,7 +56,7 @@ def question(text: str, dispute: Dispute) -> str:
     """The first message about a record."""
     return "\n".join(
         [
-            f"The dispute: {_sendable(dispute.why)}.",
+            f"The dispute: {sendable(dispute.why)}.",
             f"<text>\n{fenced(text, LONGEST_TEXT)}\n</text>",
             "Which label is right?",
         ]
@@ -72,8 +74,4 @@ def fenced(text: str, longest: int) -> str:
     if len(text) > longest:
         half = longest // 2
         shown = f"{text[:half]} […] {text[-half:]}"
-    return _FENCE.sub("‹", _sendable(shown))
-
-
-def _sendable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _FENCE.sub("‹", sendable(shown))

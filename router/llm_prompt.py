@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from router.answer_prompt import answer_messages, answer_reminder, estimated_answer_tokens, read_answer_text
+from router.chat_text import sendable, unfenced, unique_keys
 from router.job_generation import GENERATE
 from router.retrieval import NOTHING_FOUND, mark_of
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from router.job import Example, Task
     from router.retrieval import Found
 
-_FENCE = re.compile(r"```[A-Za-z0-9_-]*\s*\n?(?P<inside>.*?)\s*```", re.DOTALL)
 _REMINDER = (
     "That cannot be used: it is not the required JSON, or it names a label that is not on the list. "
     "Answer again for the same text, with the JSON object alone and labels from the list."
@@ -54,9 +53,9 @@ def messages(task: Task, text: str, found: Found = NOTHING_FOUND) -> list[dict[s
     system = _system(task) + (f"\n{_REFERENCE_RULE}" if passages else "")
     chat = [{"role": "system", "content": system}]
     for example in (*task.shown, *found.as_examples):
-        chat.append({"role": "user", "content": _sendable(example.text)})
+        chat.append({"role": "user", "content": sendable(example.text)})
         chat.append({"role": "assistant", "content": _example_answer(task, example)})
-    chat.append({"role": "user", "content": _sendable(_with_passages(text, passages))})
+    chat.append({"role": "user", "content": sendable(_with_passages(text, passages))})
     return chat
 
 
@@ -111,7 +110,7 @@ def reminder(raw: str | None, task: Task | None = None, detail: str = "") -> lis
         return []
     said = answer_reminder(detail) if task is not None and task.kind == GENERATE else _REMINDER
     return [
-        {"role": "assistant", "content": _sendable(raw[:_QUOTED_CHARACTERS])},
+        {"role": "assistant", "content": sendable(raw[:_QUOTED_CHARACTERS])},
         {"role": "user", "content": said},
     ]
 
@@ -158,10 +157,8 @@ def parse_answer(task: Task, raw: str) -> tuple[str, ...] | None:
 
     """
     text = raw.strip()
-    if fenced := _FENCE.fullmatch(text):
-        text = fenced["inside"]
     try:
-        answer = json.loads(text, object_pairs_hook=_unique_keys)
+        answer = json.loads(unfenced(text), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict):
@@ -209,24 +206,13 @@ def _system(task: Task) -> str:
         f"Answer only with JSON, {form}: {rule}, spelled as in the list. No other words.",
         _DATA_RULE,
     ]
-    return _sendable("\n".join(lines))
+    return sendable("\n".join(lines))
 
 
 def _example_answer(task: Task, example: Example) -> str:
     names: Sequence[str] = (example.label,) if isinstance(example.label, str) else example.label
     answer: Mapping[str, object] = {"labels": list(names)} if _is_multi(task) else {"label": names[0]}
     return json.dumps(answer, ensure_ascii=False)
-
-
-def _sendable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice, so that the answer contradicts itself")
-    return found
 
 
 def _find(task: Task, value: object) -> str | None:

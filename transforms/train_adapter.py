@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transforms.training_steps import batches_by_length, rate_at
 from transforms.write_adapter import Lora, LoraPair
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from transforms.adapter_rows import TrainingText
 
-_WARM_UP = 0.1
-_BATCHES_SORTED = 16
-"""So many batches are sorted by length together: padding costs time, sorting all would cost chance."""
 _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _TOLD = 10
 """After so many batches it is told how long one takes."""
@@ -79,7 +77,7 @@ def train_lora(
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.0)
     steps = settings.epochs * -(-len(texts) // settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, steps))
     chance = np.random.default_rng(settings.seed)
     for epoch in range(settings.epochs):
         started, losses = time.monotonic(), []
@@ -99,24 +97,13 @@ def train_lora(
     return model
 
 
-def _rate(step: int, steps: int) -> float:
-    """Up over the first steps, then down to nothing."""
-    return min(1.0, (step + 1) / (_WARM_UP * steps)) * max(0.0, 1.0 - step / steps)
-
-
 def _batches(
     texts: Sequence[TrainingText], size: int, chance: np.random.Generator
 ) -> Iterator[list[TrainingText]]:
     """Texts of about the same length together, in random order."""
     lengths = np.array([len(one.prompt) + len(one.answer) for one in texts])
-    order = chance.permutation(len(texts))
-    found: list[npt.NDArray[np.int64]] = []
-    for start in range(0, len(order), size * _BATCHES_SORTED):
-        part = order[start : start + size * _BATCHES_SORTED]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        found += [part[at : at + size] for at in range(0, len(part), size)]
-    for at in chance.permutation(len(found)):
-        yield [texts[one] for one in found[at]]
+    for places in batches_by_length(lengths, size, chance):
+        yield [texts[one] for one in places]
 
 
 def answer_loss(model: Any, batch: Sequence[TrainingText]) -> Any:  # noqa: ANN401 - a tensor

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transforms.export_encoder import pool
+from transforms.training_steps import batches_by_length, rate_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 EPOCHS = 4
 _RATE, _HEAD_RATE = 8e-5, 8e-4
-_WARM_UP = 0.1
 _BATCH = 32
-_BATCHES_SORTED = 16
-"""So many batches are sorted by length together: padding costs time, sorting all would cost chance."""
 _SCALE = 10.0
 """Vectors of length 1 are this much longer for the linear layer, which else would learn too slowly."""
 _SEED = 0
@@ -72,12 +70,12 @@ def tune_encoder(
     lengths = np.array([len(ids[number][at]) for number, at in places])
     trained, optimizer = _optimizer(encoder.model, layers)
     steps = EPOCHS * -(-len(places) // _BATCH)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, steps))
     chance = np.random.default_rng(_SEED)
     encoder.model.train()
     for epoch in range(EPOCHS):
         started, losses = time.monotonic(), []
-        for batch in _batches(lengths, chance):
+        for batch in batches_by_length(lengths, _BATCH, chance):
             members = [places[at] for at in batch]
             vectors = _vectors(encoder, [ids[number][at] for number, at in members])
             loss = _loss(vectors, members, layers, sets)
@@ -117,23 +115,6 @@ def _optimizer(model: Any, layers: Sequence[Any]) -> tuple[list[Any], Any]:  # n
     heads = [parameter for layer in layers for parameter in layer.parameters()]
     groups = [{"params": trained, "lr": _RATE}, {"params": heads, "lr": _HEAD_RATE}]
     return trained, torch.optim.AdamW(groups)
-
-
-def _rate(step: int, steps: int) -> float:
-    """Up over the first steps, then down to nothing."""
-    return min(1.0, (step + 1) / (_WARM_UP * steps)) * max(0.0, 1.0 - step / steps)
-
-
-def _batches(lengths: npt.NDArray[np.int64], chance: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
-    """Texts of about the same length together, in random order."""
-    order = chance.permutation(len(lengths))
-    found: list[npt.NDArray[np.int64]] = []
-    for start in range(0, len(order), _BATCH * _BATCHES_SORTED):
-        part = order[start : start + _BATCH * _BATCHES_SORTED]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        found += [part[at : at + _BATCH] for at in range(0, len(part), _BATCH)]
-    for at in chance.permutation(len(found)):
-        yield found[at]
 
 
 def _vectors(encoder: LoadedEncoder, ids: Sequence[Sequence[int]]) -> Any:  # noqa: ANN401 - a tensor
