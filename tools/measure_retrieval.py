@@ -89,6 +89,7 @@ class Data:
 
     def __init__(self, folder: pathlib.Path, name: str, per_label: int) -> None:
         """Read them; the index is made."""
+        self.name = name
         table = pl.read_parquet(folder / f"{name}.parquet")
         train = table.filter(pl.col("split") == "train")
         self.test = table.filter(pl.col("split") == "test")
@@ -96,7 +97,8 @@ class Data:
         names = tuple(Label(name=label) for label in labels)
         self.task = Task(name="topic", instruction=INSTRUCTIONS[name], labels=names)
         rows = [ReferenceRow(*row) for row in train.select("id", "text", "label").iter_rows()]
-        self.index = NearestRows(rows, shared_encoder(asset_path(ENCODER)))
+        self.encoder = shared_encoder(asset_path(ENCODER))
+        self.index = NearestRows(rows, self.encoder)
         self.index.prepare()
         pool = [LabelledText(row.text, str(row.label)) for row in rows]
         self.fixed = draw_examples(pool, labels, per_label, 1)

@@ -106,15 +106,23 @@ class Outcome:
     certified: int
 
 
-def simulate(pool: Pool, target: float, job: int, seed: int) -> Outcome:
-    """Draw a pilot as the program does, certify, and look at what the whole job would be."""
+def simulate(pool: Pool, target: float, job: int, seed: int, *, trained: int | None = None) -> Outcome:
+    """Draw a pilot as the program does, certify, and look at what the whole job would be.
+
+    With `trained`, so many records train the head; without it, as many as the program finds worth it.
+    """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
     terms = Terms(target, _DELTA, job, job)
     least = max(100, 6 * pool.rows.seen.scores.shape[1])
-    trained = min(max(job // 40, least), max(800, least))
+    grows = trained is None
+    trained = min(max(job // 40, least), max(800, least)) if trained is None else trained
     fit, plan, before = _fitted(pool, order[:trained], terms, pool.examples + trained)
-    while 2 * trained <= len(order) // 2 and worth_growing(plan, before, pool.examples + trained, terms):
+    while (
+        grows
+        and 2 * trained <= len(order) // 2
+        and worth_growing(plan, before, pool.examples + trained, terms)
+    ):
         trained = 2 * trained
         fit, plan, before = _fitted(pool, order[:trained], terms, pool.examples + trained)
     sure, right = fit(order[trained:])

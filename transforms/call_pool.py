@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -27,19 +27,31 @@ class CallPool:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="llm")
         self._lock = threading.Lock()
         self._under_way = 0
+        self._closed = False
         _OPEN.add(self)
 
     def each(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         """Call a function on each item; the results are in their order.
 
         What the function raises is raised here; it is not called on items whose turn has not come then.
+
+        Raises:
+            CancelledError: if the pool is closed before each item had its turn.
         """
-        calls = [self._threads.submit(self._call, function, item) for item in items]
+        calls: list[Future[_Result]] = []
         try:
+            for item in items:
+                calls.append(self._submit(function, item))  # noqa: PERF401 - those before a closing are cancelled
             return [call.result() for call in calls]
         finally:
             for call in calls:
                 call.cancel()
+
+    def _submit(self, function: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
+        with self._lock:
+            if self._closed:
+                raise CancelledError("this process is ending: no further call begins")
+            return self._threads.submit(self._call, function, item)
 
     def _call(self, function: Callable[[_Item], _Result], item: _Item) -> _Result:
         with self._lock:
@@ -58,6 +70,8 @@ class CallPool:
 
     def close(self) -> None:
         """Begin no further call; closing twice is harmless."""
+        with self._lock:
+            self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -147,6 +147,7 @@ def test_a_runner_that_is_gone_is_said(
         running = begin(job, "--", *on(runner, LOOPBACK))
         wait_until(lambda: server.billed >= 5)
         os.kill(runner.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, runner.pid, os.WSTOPPED)
         running.send_signal(signal.SIGTERM)
         _, said = running.communicate(timeout=60)
         os.kill(runner.pid, signal.SIGCONT)

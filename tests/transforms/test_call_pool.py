@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
 
 import pytest
 
 from transforms.call_pool import CallPool, finish_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_results_are_in_the_order_of_the_items() -> None:
@@ -64,6 +68,19 @@ def test_calls_under_way_are_waited_for_and_no_other_begins() -> None:
 
     assert sorted(ended) == [0, 1]
     thread.join()
+
+
+def test_a_pool_that_closes_while_items_are_handed_in_is_cancelled() -> None:
+    """The process may be told to end at any moment: this is no error of the one who asks."""
+    pool = CallPool(2)
+
+    def items() -> Iterator[int]:
+        yield 0
+        pool.close()
+        yield 1
+
+    with pytest.raises(CancelledError):
+        pool.each(lambda number: number, items())
 
 
 def test_a_call_that_does_not_end_is_not_waited_for_long() -> None:
