@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from router.domain_pack import find_pack, overridden, task_values
 from router.job_errors import Problem
-from router.job_wording import shown, suggestion
+from router.job_tasks import Task
+from router.job_wording import nearest, shown, suggestion
 from router.job_yaml import JobError
 
 if TYPE_CHECKING:
@@ -35,15 +36,38 @@ def expand_packs(data: object, read: ReadFile) -> tuple[object, list[Problem]]:
         return data, []
     problems = [Problem(("packs",), _SETTLED)] if "packs" in data else []
     tasks = data.get("tasks")
-    if not isinstance(tasks, list) or not any(isinstance(one, dict) and PACK in one for one in tasks):
+    if not isinstance(tasks, list):
         return data, problems
     expanded = list(tasks)
+    for number, entry in enumerate(tasks):
+        expanded[number], wrong = _named_right(entry, ("tasks", number))
+        problems += wrong
+    if not any(isinstance(one, dict) and PACK in one for one in expanded):
+        return data, problems
+    tasks = list(expanded)
     used: dict[str, Any] = {}
     for number, entry in enumerate(tasks):
         if isinstance(entry, dict) and PACK in entry:
             expanded[number], wrong = _expanded(entry, ("tasks", number), used, read)
             problems += wrong
     return {**data, "tasks": expanded, **({"packs": used} if used else {})}, problems
+
+
+def _named_right(entry: object, at: Path) -> tuple[object, list[Problem]]:
+    """A task with `pack` where a key was probably meant to be that, and what to say of it.
+
+    Of what the task lacks nothing is said then: the pack has it.
+    """
+    if not isinstance(entry, dict) or PACK in entry:
+        return entry, []
+    known = {*Task.model_fields, PACK}
+    meant = [key for key in entry if isinstance(key, str) and key not in known and nearest(key, known) == PACK]
+    if len(meant) != 1:
+        return entry, []
+    [key] = meant
+    says = f"unknown key (value {shown(entry[key]) or 'not shown'}); {suggestion(key, known)}"
+    rest = {name: value for name, value in entry.items() if name != key}
+    return {PACK: entry[key], **rest}, [Problem((*at, key), says)]
 
 
 def _expanded(

@@ -64,6 +64,31 @@ def test_shipped_pack_by_name() -> None:
     assert found.packs["sentiment"].source == "finance"
 
 
+@pytest.mark.parametrize("key", ["pakc", "packs", "Pack", "apck"])
+def test_misspelt_key_names_the_right_one(key: str) -> None:
+    """As with other keys the nearest one is told, and nothing is said of what the pack would have brought."""
+    assert refused({key: "finance"}) == (
+        f"job.yaml: tasks[0].{key}: unknown key (value 'finance'); did you mean pack?",
+    )
+
+
+def test_misspelt_key_and_unknown_pack_are_told_together() -> None:
+    """What is wrong with the pack that was meant is told at once."""
+    first, second = refused({"pakc": "finanse"})
+
+    assert first.endswith("tasks[0].pakc: unknown key (value 'finanse'); did you mean pack?")
+    assert "finance" in second
+
+
+def test_other_unknown_key_is_not_taken_for_a_pack() -> None:
+    """A key that is nearer to another one, or to none, is worded as ever."""
+    lines = refused({"pack": "finance", "instructoin": "Say."})
+
+    assert lines == (
+        "job.yaml: tasks[0].instructoin: unknown key (value 'Say.'); did you mean instruction?",
+    )
+
+
 def test_keys_beside_it_count(tmp_path: pathlib.Path) -> None:
     """Name, instruction, labels and examples of the job file come before the pack's."""
     folder = write_pack(tmp_path / "mood")
