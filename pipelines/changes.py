@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
 
 _SHOWN_KEYS = 8
 
@@ -52,16 +54,44 @@ def _asked_again(
 
 
 def changed_keys(before: object, now: object, path: str = "") -> Iterator[str]:
-    """Dotted paths at which two job files (as JSON values) differ; tasks and labels go by their names."""
-    before, now = _by_name(before), _by_name(now)
+    """Dotted paths at which two job files (as JSON values) differ.
+
+    Tasks and labels go by their names. So do adapters where each has a name of its own, else by their places,
+    as errors name them (`models.small.adapters[0].scale`).
+    """
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(key for key in now if key not in before)]:
-            yield from changed_keys(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-    elif before != now:
-        yield path
+        pairs = [(key, before.get(key), now.get(key)) for key in {**before, **now}]
+        parts = [(f"{path}.{key}" if path else str(key), old, new) for key, old, new in pairs]
+    elif _may_have_names(before) and _may_have_names(now):
+        parts = list(_entries(before, now, path))
+    else:
+        if before != now:
+            yield path
+        return
+    for part, old, new in parts:
+        yield from changed_keys(old, new, part)
 
 
-def _by_name(value: object) -> object:
-    if isinstance(value, list) and value and all(isinstance(one, dict) and "name" in one for one in value):
-        return {one["name"]: one for one in value}
-    return value
+def _may_have_names(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether a list's entries have the key `name`, be it null."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and "name" in one for one in value)
+    )
+
+
+def _entries(
+    before: list[dict[str, Any]], now: list[dict[str, Any]], path: str
+) -> Iterator[tuple[str, object, object]]:
+    """Each entry's path, and what it was and is; None where it was or is not there."""
+    named = [{one["name"]: one for one in entries} for entries in (before, now)]
+    if all(
+        None not in names and len(names) == len(of) for names, of in zip(named, (before, now), strict=True)
+    ):
+        old, new = named
+        for name in {**old, **new}:
+            yield f"{path}.{name}", old.get(name), new.get(name)
+        return
+    for number, (was, one) in enumerate(itertools.zip_longest(before, now)):
+        yield f"{path}[{number}]", was, one

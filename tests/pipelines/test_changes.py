@@ -52,3 +52,39 @@ def test_changed_keys_are_dotted_paths() -> None:
     now = {"b": {"c": [1, 3], "d": None, "e": 5}, "tasks": [{**TASK, "instruction": "?"}]}
 
     assert list(changed_keys(before, now)) == ["a", "b.c", "b.e", "tasks.mood.instruction"]
+
+
+def adapted(*adapters: dict[str, Any]) -> dict[str, Any]:
+    """A job file's model with adapters."""
+    return {"models": {"small": {"adapters": list(adapters)}}}
+
+
+def test_adapter_without_a_name_goes_by_its_place() -> None:
+    """Two of them are two, and each is named as in errors about it; a third is a new one."""
+    first = {"name": None, "path": "a.gguf", "scale": 1.0}
+    second = {"name": None, "path": "b.gguf", "scale": 1.0}
+    before = adapted(first, second)
+    now = adapted({**first, "scale": 0.5}, {**second, "path": "c.gguf"}, {**second, "path": "d.gguf"})
+
+    assert list(changed_keys(before, now)) == [
+        "models.small.adapters[0].scale",
+        "models.small.adapters[1].path",
+        "models.small.adapters[2]",
+    ]
+
+
+def test_adapters_with_names_go_by_these() -> None:
+    """Another order alone is told of neither; where one has lost its name, places are what is left."""
+    one, two = {"name": "one", "scale": 1.0}, {"name": "two", "scale": 1.0}
+
+    assert list(changed_keys(adapted(one, two), adapted(two, {**one, "scale": 2.0}))) == [
+        "models.small.adapters.one.scale"
+    ]
+    assert list(changed_keys(adapted(one), adapted({**one, "name": None}))) == [
+        "models.small.adapters[0].name"
+    ]
+
+
+def test_first_and_last_adapter_is_told_as_all_of_them() -> None:
+    """A job file without adapters has no such key in its manifest."""
+    assert list(changed_keys({"models": {"small": {}}}, adapted({"name": None}))) == ["models.small.adapters"]

@@ -84,9 +84,7 @@ def test_other_unknown_key_is_not_taken_for_a_pack() -> None:
     """A key that is nearer to another one, or to none, is worded as ever."""
     lines = refused({"pack": "finance", "instructoin": "Say."})
 
-    assert lines == (
-        "job.yaml: tasks[0].instructoin: unknown key (value 'Say.'); did you mean instruction?",
-    )
+    assert lines == ("job.yaml: tasks[0].instructoin: unknown key (value 'Say.'); did you mean instruction?",)
 
 
 def test_keys_beside_it_count(tmp_path: pathlib.Path) -> None:
