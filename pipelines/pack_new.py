@@ -25,6 +25,7 @@ from router.pack_draft import (
     typical,
     typical_words,
 )
+from transforms.read_columns import told_columns
 from transforms.reading import Row, plan_input, read_rows
 from transforms.splits import InputError
 from transforms.text_encoder import ENCODER, shared_encoder
@@ -115,7 +116,7 @@ def _labelled(start: Start) -> tuple[list[tuple[str, object]], int]:
     if not kept:
         raise InputError(
             f"--from: no row of {start.path} has a text in {start.text!r} and a label in {start.label!r}; "
-            "name the columns with --text and --label"
+            f"{told_columns(wanted, plan, start.label)}: name two of them with --text and --label"
         )
     return kept, len(found) - len(kept)
 

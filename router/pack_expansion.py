@@ -61,7 +61,9 @@ def _named_right(entry: object, at: Path) -> tuple[object, list[Problem]]:
     if not isinstance(entry, dict) or PACK in entry:
         return entry, []
     known = {*Task.model_fields, PACK}
-    meant = [key for key in entry if isinstance(key, str) and key not in known and nearest(key, known) == PACK]
+    meant = [
+        key for key in entry if isinstance(key, str) and key not in known and nearest(key, known) == PACK
+    ]
     if len(meant) != 1:
         return entry, []
     [key] = meant

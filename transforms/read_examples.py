@@ -12,6 +12,7 @@ from router.job import Input
 from router.oracle import gold_labels
 from router.prompt_search import LONGEST, LabelledText
 from router.records import Record
+from transforms.read_columns import told_columns
 from transforms.read_records import Reader, read_validated
 from transforms.reading import plan_input
 from transforms.splits import InputError
@@ -44,9 +45,15 @@ def read_examples(job: Job, task: Task, source: ExampleSource) -> tuple[Labelled
     if not found:
         raise InputError(
             f"{place}.from: no row of {source.path} has a {source.label!r} and a {source.text!r} of at most "
-            f"{LONGEST} characters; name the columns in `text` and `label`, or give shorter texts"
+            f"{LONGEST} characters; {_told(source)}: name two of them in `text` and `label`, or give shorter "
+            "texts"
         )
     return tuple(found)
+
+
+def _told(source: ExampleSource) -> str:
+    wanted = Input(path=source.path, text=source.text, gold=source.label)
+    return told_columns(wanted, plan_input(wanted), source.label)
 
 
 def _rows(job: Job, task: Task, source: ExampleSource) -> Iterator[LabelledText]:

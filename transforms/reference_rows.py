@@ -15,6 +15,7 @@ from router.prompt_search import LONGEST
 from router.records import Record
 from router.reference import ReferenceRow
 from transforms.files import find_files, open_binary
+from transforms.read_columns import told_columns
 from transforms.read_records import Reader, read_validated
 from transforms.reading import plan_input
 from transforms.splits import InputError, one_line
@@ -44,7 +45,8 @@ def read_labelled_rows(job: Job, task: Task, source: ExampleSource) -> tuple[Ref
     if not short:
         raise InputError(
             f"{place}.from: no row of {source.path} has a {source.label!r} and a {source.text!r} of at most "
-            f"{LONGEST} characters; name the columns in `text` and `label`, or give shorter texts"
+            f"{LONGEST} characters; {told_columns(wanted, plan_input(wanted), source.label)}: name two of "
+            "them in `text` and `label`, or give shorter texts"
         )
     return _not_too_many(short, place)
 

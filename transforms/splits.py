@@ -102,6 +102,11 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f' (did you mean "{shown(found[0])}"?)' if found else ""
 
 
+def listed(known: Collection[str]) -> str:
+    """Columns for a message: the first ones by name, in quotes."""
+    return ", ".join(f'"{shown(each)}"' for each in sorted(known)[:_LISTED]) or "none"
+
+
 def check_columns(where: str, known: Collection[str], columns: Input, *, needs_gold: bool) -> None:
     """Refuse an input that lacks a named column, or has one that the output will add.
 
@@ -119,9 +124,8 @@ def check_columns(where: str, known: Collection[str], columns: Input, *, needs_g
         named["gold"] = columns.gold
     for role, name in named.items():
         if name is not None and name not in known:
-            listed = ", ".join(f'"{shown(each)}"' for each in sorted(known)[:_LISTED]) or "none"
             raise InputError(
-                f'input.{role}: no column "{name}" in {where}{nearest(name, known)}; it has {listed}. '
+                f'input.{role}: no column "{name}" in {where}{nearest(name, known)}; it has {listed(known)}. '
                 f"Set input.{role} to one of them."
             )
     for name in RESERVED_COLUMNS:

@@ -178,6 +178,22 @@ def test_generic_label_columns_name_no_task() -> None:
     assert find_pack("packs/notes", read_local).pack.task.name == "category"
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_new_lists_the_columns_where_one_is_missing(kind: str) -> None:
+    """Whatever the file is: for the label as for the text, with the nearest one."""
+    file, rows = f"rows.{kind}", pl.DataFrame(labelled())
+    rows.write_parquet(file) if kind == "parquet" else rows.write_ndjson(file)
+
+    label = refused("new", "notes", "--from", file, "--text", "note", "--label", "whyy")
+    text = refused("new", "notes", "--from", file, "--text", "nota", "--label", "why")
+
+    for said, option, near in ((label, "--label", "why"), (text, "--text", "note")):
+        assert len(said.splitlines()) == 1
+        assert option in said
+        assert '"note", "why"' in said
+        assert f'did you mean "{near}"?' in said
+
+
 def test_new_refuses_what_makes_no_pack(folder: pathlib.Path) -> None:
     """Missing columns, one label, too few rows, numbers, a folder in use: each says what to do."""
     rows = write(labelled())

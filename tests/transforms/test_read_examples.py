@@ -102,3 +102,11 @@ def test_other_rows_have_another_digest() -> None:
     one, other = LabelledText("one", "a"), LabelledText("one", "b")
 
     assert digest_examples([one]) == digest_examples([one]) != digest_examples([other])
+
+
+def test_missing_label_column_lists_those_there_are(tmp_path: pathlib.Path) -> None:
+    """Lines may have any keys, so that one is missing shows only when no row has it."""
+    path = lines(tmp_path / "rows.jsonl", [{"text": "Good.", "lable": "a"}])
+
+    with pytest.raises(ValueError, match=r'its columns are "lable", "text" \(did you mean "lable"\?\)'):
+        rows_of(path)
