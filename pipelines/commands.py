@@ -13,12 +13,13 @@ from pipelines.batch_watch import batches_under_way, watching
 from pipelines.console import ProgressLine, print_summary, say
 from pipelines.dataflow import budget_sharers, check_dataflow, is_dry_run, is_template, settle_dataflow
 from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
+from pipelines.judge_money import told_of_judge_money
 from pipelines.output_folder import claim_output, clear_failed, waiting_records
 from pipelines.output_lock import output_lock
 from pipelines.packs import told_packs
 from pipelines.parallelism import settle_workers
 from pipelines.prepare import prepare, start
-from pipelines.references import shown_to_nobody
+from pipelines.references import told_of_sources
 from pipelines.remote_job import check_over, describe, noted_job
 from pipelines.runner import is_dataflow, is_local, local_workers, options_of, run_plan, sharers
 from pipelines.stopping import ending_at_once
@@ -167,7 +168,7 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
 
 def _with_heads(plan: Plan, console: Console) -> Plan:
     """The plan with what the job's packs have learned of its models."""
-    for line in shown_to_nobody(plan.job):
+    for line in (*told_of_sources(plan.job, plan.opening.references), *told_of_judge_money(plan.judge)):
         say(console, line)
     if not plan.job.packs:
         return plan

@@ -17,6 +17,7 @@ from router.prompt_search import DRAWS, FIRST_COUNT, draw_examples
 from router.records import Record
 from router.sampling import SmallestKeys
 from transforms.files import read_file
+from transforms.read_columns import told_columns
 from transforms.read_examples import read_examples
 from transforms.read_records import Reader, read_validated
 from transforms.reading import plan_input
@@ -139,8 +140,8 @@ def _records(job: Job, task: Task, most: int) -> tuple[Record, ...]:
     found = tuple(record for _, record in kept.items())
     if not found:
         raise InputError(
-            f"input.gold: no row of {job.input.path} that can be annotated has a {job.input.gold!r}; name "
-            "the column with the true labels"
+            f"input.gold: no row of {job.input.path} that can be annotated has a {job.input.gold!r}; "
+            f"{told_columns(job.input, plan, job.input.gold)}: name the one with the true labels"
         )
     return found
 

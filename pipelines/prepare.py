@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.annotate import Plan
 from pipelines.batch_watch import check_batches
+from pipelines.judge_money import check_judge_money
 from pipelines.open_models import Models, Opening, ledger_path, open_models
 from pipelines.paths_anywhere import router_anywhere
 from pipelines.references import gather_references, shown_to, uses_retrieval
@@ -92,6 +93,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         references=references,
     )
     models = open_models(opening)
+    check_judge_money(models.judge)
     multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
     written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
     check_checkers(job.tasks)

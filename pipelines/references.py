@@ -40,6 +40,8 @@ class References:
     """What each model is shown with the records of each task."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Of the rows, by what they are."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """How many rows there are, by what they are."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """Files to be copied before workers begin that do not see this machine's: from path to URL."""
 
@@ -73,20 +75,37 @@ def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]
     )
 
 
-def shown_to_nobody(job: Job) -> list[str]:
-    """A line for each source from which a job retrieves although no model is shown what is found."""
-    if job.routing.judge is not None:
-        return []
-    sources: list[tuple[str, str, ExampleSource | ContextSource | None]] = []
+def told_of_sources(job: Job, references: References) -> list[str]:
+    """A line for each source of a task from which no model is shown anything, or less than the job says."""
+    lines = []
+    for name, key, source in _retrieving(job):
+        place, size = f"tasks.{name}.{key}", references.sizes.get(f"{_KINDS[key]} of {name}")
+        if not shown_to(job, source):
+            if job.routing.judge is None:
+                lines.append(
+                    f"{place}: shown to no model, for there is neither a hosted one nor routing.escalate_to; "
+                    f"name models in `for`, as in for: [{job.routing.default}]"
+                )
+        elif size is not None and source.k is not None and source.k > size:
+            lines.append(
+                f"{place}.k: {source.k} is more than there are to show: each record is shown all {size:,} of "
+                f"{source.path} that can be, and nothing is searched for; give fewer, or add to the source"
+            )
+    return lines
+
+
+_KINDS = {"examples": "examples", "context": "passages"}
+
+
+def _retrieving(job: Job) -> Iterator[tuple[str, str, ExampleSource | ContextSource]]:
+    """The sources from which models may be shown something: their tasks, the keys there, and they."""
     for task in job.tasks:
-        sources.append((task.name, "examples", _examples_of(task.examples)))
-        sources.append((task.name, "context", _context_of(task.context)))
-    return [
-        f"tasks.{name}.{key}: shown to no model, for there is neither a hosted one nor routing.escalate_to; "
-        f"name models in `for`, as in for: [{job.routing.default}]"
-        for name, key, source in sources
-        if source is not None and not shown_to(job, source)
-    ]
+        for key, source in (
+            ("examples", _examples_of(task.examples)),
+            ("context", _context_of(task.context)),
+        ):
+            if source is not None:
+                yield task.name, key, source
 
 
 def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool) -> References:
@@ -107,6 +126,7 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
     encoder_digest = read_card(router.encoder_folder).digest
     sets: dict[tuple[str, str, str], ReferenceSet] = {}
     digests: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     copies: dict[str, str] = {}
     judged = job.routing.judge is not None
     for task in job.tasks:
@@ -116,7 +136,8 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
             url = path = _stored(digest, one.rows)
             if not local:
                 url = copies[path] = f"{state}/{FOLDER}/{digest}.jsonl"
-            digests[f"{one.kind} of {task.name}"] = digest
+            name = f"{one.kind} of {task.name}"
+            digests[name], sizes[name] = digest, len(one.rows)
             shown = shown_to(job, one.source) if one.source.k else ()
             # A judge searches by itself, whatever models are shown.
             for model in (*shown, *((JUDGE,) if judged else ())):
@@ -126,7 +147,7 @@ def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool)
     for model, name, _ in sets:
         found = (sets.get((model, name, "examples")), sets.get((model, name, "passages")))
         by_model.setdefault(model, {})[name] = Retrieval(*found, router.encoder, encoder_digest)
-    return References(by_model, digests, copies)
+    return References(by_model, digests, sizes, copies)
 
 
 @dataclass(frozen=True)

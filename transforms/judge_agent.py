@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, create_model
@@ -20,7 +21,7 @@ from router.records import Failure
 from transforms.judge_calls import CallRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import httpx2
     from pydantic_ai import Agent, ModelMessage, RunContext, ToolDefinition
@@ -72,7 +73,7 @@ def judge_record(bench: Bench, judge: Judge, calls: JudgeCalls) -> Judgement:
     with capture_run_messages() as messages:
         try:
             # A loop of its own: the threads of a worker have none, and calls block until they are answered.
-            reason, labels = asyncio.run(_run(bench, judge, calls))
+            reason, labels = asyncio.run(_run(bench, judge, calls.send))
         # Whether a request that failed comes out as it was or as the library's own error is up to both.
         except Exception as error:
             why_none = _why_none(calls.error or error, judge)
@@ -97,11 +98,29 @@ def _why_none(error: Exception, judge: Judge) -> tuple[str, Failure] | None:
     return None
 
 
-async def _run(bench: Bench, judge: Judge, calls: JudgeCalls) -> tuple[str, tuple[str, ...] | None]:
+def first_request(bench: Bench, judge: Judge) -> Mapping[str, Any]:
+    """What the agent would send first about a record; nothing is asked."""
+    drafts: list[Mapping[str, Any]] = []
+
+    def look(request: Mapping[str, Any]) -> bytes:
+        drafts.append(request)
+        raise CallRefusedError(Failure.ERROR, "this is a draft")
+
+    # A thread of its own: the caller's may have a loop already, as a notebook's has.
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(asyncio.run, _run(bench, judge, look)).exception()
+    if not drafts:
+        raise RuntimeError("the agent library sent no request") from ended
+    return drafts[0]
+
+
+async def _run(
+    bench: Bench, judge: Judge, send: Callable[[Mapping[str, Any]], bytes]
+) -> tuple[str, tuple[str, ...] | None]:
     from pydantic_ai import UsageLimits  # noqa: PLC0415 - see `judge_record`
 
     agent = _agent(bench, judge)
-    async with _client(calls) as client:
+    async with _client(send) as client:
         result = await agent.run(
             question(bench.record.text, bench.dispute),
             model=_model(client, native=judge.tool_calls == "native"),
@@ -159,14 +178,14 @@ def _model(client: Any, *, native: bool) -> OpenAIChatModel:  # noqa: ANN401 - a
     return OpenAIChatModel("judge", provider=OpenAIProvider(openai_client=client), profile=profile)
 
 
-def _client(calls: JudgeCalls) -> Any:  # noqa: ANN401 - an AsyncOpenAI
+def _client(send: Callable[[Mapping[str, Any]], bytes]) -> Any:  # noqa: ANN401 - an AsyncOpenAI
     """A client of the `openai` package whose requests never leave the process."""
     import httpx2  # noqa: PLC0415 - see `judge_record`
     import openai  # noqa: PLC0415
 
     class Transport(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            body = calls.send(json.loads(await request.aread()))
+            body = send(json.loads(await request.aread()))
             return httpx2.Response(200, content=body, headers={"content-type": "application/json"})
 
     http = httpx2.AsyncClient(transport=Transport())

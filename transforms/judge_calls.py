@@ -152,13 +152,27 @@ class JudgeCalls:
         return Usage(tokens.input, tokens.cached, tokens.output, usd=usd)
 
     def _messages(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if self.desk.judge.tool_calls == "json":
-            return judge_wire.json_messages(request, self.tools)
-        return judge_wire.plain_messages(request["messages"])
+        return _messages(self.desk.judge, request, self.tools)
 
     def _worst(self, request: Mapping[str, Any]) -> Decimal:
-        """The most that a request can cost: no tokenizer makes more tokens than there are bytes."""
-        messages = self._messages(request)
-        sent = len(json.dumps([messages, request["tools"]], ensure_ascii=False).encode("utf-8", "replace"))
-        bound = self.desk.judge.max_output_tokens
-        return cost(self.desk.price, sent + _FRAME_TOKENS, 0, bound)
+        return worst_step(self.desk.judge, self.desk.price, request, self.tools)
+
+
+def worst_step(
+    judge: Judge, price: TokenPrice, request: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+) -> Decimal:
+    """The most that a request can cost: no tokenizer makes more tokens than there are bytes.
+
+    `tools` are what the first request about the record offered.
+    """
+    messages = _messages(judge, request, tools)
+    sent = len(json.dumps([messages, request["tools"]], ensure_ascii=False).encode("utf-8", "replace"))
+    return cost(price, sent + _FRAME_TOKENS, 0, judge.max_output_tokens)
+
+
+def _messages(
+    judge: Judge, request: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    if judge.tool_calls == "json":
+        return judge_wire.json_messages(request, tools)
+    return judge_wire.plain_messages(request["messages"])

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.errors import JobFailedError
 from pipelines.output_folder import waiting_records
+from pipelines.prepare import prepare
 from tests.fake_llm_server import Behaviour, FakeLlmServer, failing
 from tests.fake_models import gguf_file
 from tests.pipelines.jobs import json_lines
@@ -26,6 +27,7 @@ from tests.pipelines.judged_jobs import (
     told,
     verdict,
 )
+from transforms.judge_bound import least_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +52,14 @@ def disputes(world: World) -> World:
     """Three disputed records."""
     world.write_lines([{"id": f"r{n}", "text": f"text {n} {DISPUTED}"} for n in range(3)])
     return world
+
+
+def least_step(world: World, **changes: Any) -> Decimal:
+    """What is set aside for the shortest request about the job's only task."""
+    judge = prepare(world.job(**changes), workers=1).judge
+    assert judge is not None
+    [least] = least_steps(judge.job).values()
+    return least
 
 
 def usd_of(written: Written, name: str) -> dict[str, Decimal]:
@@ -209,7 +219,9 @@ def test_a_person_is_called(disputes: World) -> None:
 def test_the_bound_of_a_record_holds(rows: World) -> None:
     """A step that might cross it is not made: what was asked so far is paid, and the large one is right."""
     with FakeLlmServer(behave=lambda _: calling("opinions", {})) as server:
-        none = rows.run(**judged_job(rows, server, max_usd="0.000001"))
+        # It would suffice for a text and a dispute of no words.
+        least = least_step(rows, **judged_job(rows, server))
+        none = rows.run(**judged_job(rows, server, max_usd=f"{least:f}"))
         [worst] = re.findall(r"step 1 may cost up to \$([\d.]+)", annotation(none, "disputed")["reason"])
         assert server.billed == 0
         # A second request is longer than the first one.

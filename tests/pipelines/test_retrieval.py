@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.plan_estimates import estimated_calls, most_cost
 from pipelines.prepare import prepare
-from pipelines.references import shown_to_nobody
+from pipelines.references import References, told_of_sources
 from router.prices import hosted_price
 from router.records import Position, Record, Route, Work
 from router.spending import worst_cost
@@ -408,10 +408,34 @@ def test_what_is_shown_to_no_model_is_told(world: World) -> None:
     near = {"from": "rows.jsonl", "k": 2}
     alone = {"default": "small"}
 
-    [line] = shown_to_nobody(world.job(tasks=[{**task, "examples": near}], routing=alone))
+    nothing = References()
+    [line] = told_of_sources(world.job(tasks=[{**task, "examples": near}], routing=alone), nothing)
 
     assert line.startswith("tasks.sentiment.examples: shown to no model")
     assert line.endswith("name models in `for`, as in for: [small]")
     named = {**task, "examples": {**near, "for": ["small"]}}
-    assert shown_to_nobody(world.job(tasks=[named], routing=alone)) == []
-    assert shown_to_nobody(world.job(tasks=[{**task, "examples": {**near, "k": 0}}], routing=alone)) == []
+    assert told_of_sources(world.job(tasks=[named], routing=alone), nothing) == []
+    none = {**task, "examples": {**near, "k": 0}}
+    assert told_of_sources(world.job(tasks=[none], routing=alone), nothing) == []
+
+
+@pytest.mark.parametrize(("k", "told"), [(2, False), (3, True)])
+def test_more_than_the_source_has_is_told(world: World, k: int, told: bool) -> None:
+    """Each record is then shown the same rows, all of them, as when nothing was searched for."""
+    world.write_lines([{"id": "r0", "text": "small=positive:0.9"}])
+    rows = world.write_lines(
+        [{"text": "one", "label": "negative"}, {"text": "two", "label": "positive"}], "rows.jsonl"
+    )
+    passages = world.write_lines([{"text": "Be kind."}, {"text": "Be fair."}], "rules.jsonl")
+    task = {
+        **SENTIMENT,
+        "examples": {"from": str(rows), "k": k, "for": ["small"]},
+        "context": {"from": str(passages), "k": k, "for": ["small"]},
+    }
+
+    done = tekizai("check", world.job_file(tasks=[task]))
+
+    assert done.exit_code == 0, done.stderr
+    assert (f"tasks.sentiment.examples.k: {k} is more than there are to show" in done.stderr) == told
+    assert (f"tasks.sentiment.context.k: {k} is more than there are to show" in done.stderr) == told
+    assert (f"each record is shown all 2 of {rows}" in done.stderr) == told
