@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from router.judge import judge_line
 from transforms.background import BackgroundWatch
 from transforms.progress import read_progress
 
@@ -124,6 +125,8 @@ def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> 
     if summary.get("dead_letters"):
         reasons = ", ".join(f"{count:,} {name}" for name, count in summary["dead_letters"].items())
         say(console, f"Dead letters: {reasons}.")
+    if summary.get("judge"):
+        say(console, judge_line(summary["judge"]))
     if cost["saved_fraction"] is not None:
         saved = cost["saved_fraction"]
         told = (

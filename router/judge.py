@@ -117,14 +117,30 @@ def count_judged(judged: Judged) -> Counter[str]:
     else:
         counts["needs_human" if judgement.needs_human else "without_verdict"] += 1
         counts["unavailable"] += int(judgement.failure is Failure.UNAVAILABLE)
+        counts["over_budget"] += int(judgement.failure is Failure.OVER_BUDGET)
     return +counts
 
 
 def judge_summary(counts: Counter[str], usage: Mapping[str, Usage]) -> dict[str, Any]:
     """The `judge` of `summary.json`: sums over the records that were judged."""
-    names = ("disputes", "verdicts", "changed", "needs_human", "without_verdict", "unavailable", "steps")
+    why = ("without_verdict", "unavailable", "over_budget")
+    names = ("disputes", "verdicts", "changed", "needs_human", *why, "steps")
     spent = usage.get(JUDGE, Usage()).usd
     return {**{name: counts[name] for name in names}, "usd": write_money(spent)}
+
+
+def judge_line(found: Mapping[str, Any]) -> str:
+    """What is printed of that at the end of a job: no dispute is left as it was without a word."""
+    told = [f"{found['verdicts']:,} settled", f"{found['needs_human']:,} left to a person"]
+    if found["without_verdict"]:
+        whys = {
+            "for want of money (routing.judge.max_usd, budget.max_usd)": found.get("over_budget", 0),
+            "because an endpoint was not available": found["unavailable"],
+        }
+        why = ", ".join(f"{count:,} {said}" for said, count in whys.items() if count)
+        stands = "without a verdict, where the large model's answer stands"
+        told.append(f"{found['without_verdict']:,} {stands}{f' ({why})' if why else ''}")
+    return f"Disputes: {found['disputes']:,}; {', '.join(told)}."
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from tests.pipelines.judged_jobs import (
     told,
     verdict,
 )
+from tests.pipelines.test_commands import tekizai
 from transforms.judge_bound import least_steps
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def test_the_judge_settles_a_dispute(rows: World, form: str) -> None:
         "needs_human": 0,
         "without_verdict": 0,
         "unavailable": 0,
+        "over_budget": 0,
         "steps": 2,
         "usd": "0.000220",
     }
@@ -249,7 +251,25 @@ def test_the_budget_of_the_job_holds(disputes: World) -> None:
     assert server.billed == 2
     [left_out] = [name for name, status in written.statuses().items() if status == "escalated"]
     assert "which is more than is left of budget.max_usd" in annotation(written, left_out)["reason"]
+    assert [written.summary["judge"][key] for key in ("without_verdict", "over_budget")] == [1, 1]
+    assert none.summary["judge"]["over_budget"] == 3
     check_sums(written)
+
+
+def test_want_of_money_is_told_and_more_of_it_asks_again(disputes: World) -> None:
+    """The same command finds the output finished; one with a larger budget judges what was left."""
+    with FakeLlmServer(behave=lambda _: verdict("positive")) as server:
+        changes = judged_job(disputes, server)
+        poor = disputes.job_file(budget={"max_usd": "0.000001"}, **changes)
+        first, second = tekizai("run", poor), tekizai("run", poor)
+        page = (disputes.output / "report.html").read_text(encoding="utf-8")
+        rich = tekizai("run", disputes.job_file(budget={"max_usd": "1"}, **changes))
+
+    said = "3 without a verdict, where the large model's answer stands (3 for want of money"
+    assert said in first.stderr
+    assert said in page
+    assert "nothing to do" in second.stderr
+    assert "Disputes: 3; 3 settled, 0 left to a person." in rich.stderr
 
 
 def test_a_dead_endpoint_leaves_the_large_model_right(disputes: World) -> None:

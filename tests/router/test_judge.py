@@ -134,16 +134,18 @@ def test_totals_are_sums_over_what_was_judged() -> None:
         settled(Judgement("", ("bad",), steps=steps, calls={"judge": SPENT})),
         settled(Judgement("")),
         settled(Judgement("", failure=Failure.UNAVAILABLE)),
+        settled(Judgement("", failure=Failure.OVER_BUDGET)),
     ]
 
     assert dict(tally_annotated(rows).judge) == {
-        "disputes": 4,
+        "disputes": 5,
         "steps": 2,
         "verdicts": 2,
         "changed": 1,
         "needs_human": 1,
-        "without_verdict": 1,
+        "without_verdict": 2,
         "unavailable": 1,
+        "over_budget": 1,
     }
 
 
