@@ -18,9 +18,9 @@ from router.job import Job, LlamaCppModel
 from transforms.adapter_rows import LabelledRow, share_right, training_texts, within
 from transforms.label_scorer import LabelScorer, ScorerConfig
 from transforms.llama_adapter import LlamaModel
+from transforms.local_scorer import LocalModel, prompt_of
 from transforms.lora_model import LoraModel, shared_model
 from transforms.model_files import fetch_model
-from transforms.slm_handler import LocalModel, prompt_of
 from transforms.train_adapter import LoraSettings, as_lora, load_weights, train_lora
 from transforms.write_adapter import write_adapter
 

@@ -30,8 +30,9 @@ from transforms.journal_files import can_append
 from transforms.journal_scan import paid_calls
 from transforms.llm_access import preflight
 from transforms.llm_handler import BudgetShare, OpenAICompatibleModelHandler
+from transforms.local_scorer import LocalModel
 from transforms.model_files import cache_folder, known_digest
-from transforms.slm_handler import LlamaCppModelHandler, LocalModel
+from transforms.slm_handler import LlamaCppModelHandler
 from transforms.text_encoder import ENCODER, read_card
 
 if TYPE_CHECKING:

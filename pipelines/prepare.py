@@ -41,6 +41,8 @@ from transforms.route_records import digest_heads, known_names, place_router, ro
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
+
     from router.job import Job
     from router.prompt_search import LabelledText
     from transforms.reading import Split
@@ -67,71 +69,77 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
         local: Whether all workers are on this machine.
     """
     found = plan_input(job.input, split_bytes=_SPLIT_BYTES, workers=workers)
-    output = job.output.path.rstrip("/")
-    if not local:
-        # Workers elsewhere run in folders of their own.
-        output = absolute(output)
-    ledger = ledger_path(output) if job.budget is not None and local else None
-    pools = {
-        task.name: read_examples(job, task, task.examples)
-        for task in job.tasks
-        if isinstance(task.examples, ExampleSource) and task.kind == "single_label"
-    }
     router = prepared_router(job)
     if not local:
         router = router_anywhere(router)
-    references = gather_references(job, f"{output}/state", router, local=local)
-    prompts = drawn_prompts(job, pools)
-    opening = Opening(
-        job,
-        f"{output}/state/journal",
-        workers,
-        ledger,
-        local,
-        prompts,
-        pools=pools,
-        references=references,
-    )
+    opening = _opening(job, router, workers, local=local)
     models = open_models(opening)
     check_judge_money(models.judge)
-    multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
-    written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
     check_checkers(job.tasks)
-    layout = RowFormat(
-        found.schema,
-        multi,
-        len(multi) + len(written) < len(job.tasks),
-        job.input.id is None,
-        retrieval=uses_retrieval(job),
-        judge=job.routing.judge is not None,
-        generate=written,
-    )
+    reader = Reader(job, found.schema, router=router, routes=_routes_of(opening, router))
+    splits = found.splits
+    if limit is not None:
+        splits, reader = first_rows(splits, reader, limit)
     fixed = job.routing.gate.min_confidence
     ending = Ending(
-        output,
+        _output(job, local=local),
         job.output.format,
-        layout,
+        _row_format(job, found.schema),
         time.time(),
         {} if fixed is None else fixed_gate(fixed),
         job.routing.escalate_to,
         _manifest(opening, models, found.splits, limit),
     )
-    reader = Reader(job, found.schema, router=router, routes=_routes_of(opening, router))
-    splits = found.splits
-    if limit is not None:
-        splits, reader = first_rows(splits, reader, limit)
-    policy = None if fixed is None else Policy.of(job)
-    opening = replace(opening, digests=models.digests)
     return Plan(
         job,
         reader,
         splits,
         models.handlers,
         ending,
-        f"{output}/state",
-        policy,
-        opening,
+        f"{ending.output}/state",
+        None if fixed is None else Policy.of(job),
+        replace(opening, digests=models.digests),
         judge=models.judge,
+    )
+
+
+def _output(job: Job, *, local: bool) -> str:
+    output = job.output.path.rstrip("/")
+    # Workers elsewhere run in folders of their own.
+    return output if local else absolute(output)
+
+
+def _opening(job: Job, router: RouterPlace, workers: int, *, local: bool) -> Opening:
+    """What opening the models takes: where their answers go, and what they are shown."""
+    output = _output(job, local=local)
+    pools = {
+        task.name: read_examples(job, task, task.examples)
+        for task in job.tasks
+        if isinstance(task.examples, ExampleSource) and task.kind == "single_label"
+    }
+    return Opening(
+        job,
+        f"{output}/state/journal",
+        workers,
+        ledger_path(output) if job.budget is not None and local else None,
+        local,
+        drawn_prompts(job, pools),
+        pools=pools,
+        references=gather_references(job, f"{output}/state", router, local=local),
+    )
+
+
+def _row_format(job: Job, schema: pa.Schema | None) -> RowFormat:
+    multi = frozenset(task.name for task in job.tasks if task.kind == "multi_label")
+    written = frozenset(task.name for task in job.tasks if task.kind == GENERATE)
+    return RowFormat(
+        schema,
+        multi,
+        len(multi) + len(written) < len(job.tasks),
+        job.input.id is None,
+        retrieval=uses_retrieval(job),
+        judge=job.routing.judge is not None,
+        generate=written,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from router.generated import Generated
 from router.records import LabelScores, Usage
-from transforms.llama_adapter import EngineError
+from transforms.llama_context import EngineError
 from transforms.slm_handler import LlamaCppModelHandler
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from router.job import Task
     from router.retrieval import Found
     from transforms.journal import JournalOf
-    from transforms.slm_handler import LocalModel
+    from transforms.local_scorer import LocalModel
 
 INPUT_TOKENS = 10
 CACHED_TOKENS = 6

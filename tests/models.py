@@ -14,7 +14,8 @@ import pytest
 from router.job import LlamaCppModel, Task
 from router.prompts import LabelPrompt, Segment
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import ContextConfig, LlamaModel
+from transforms.llama_adapter import LlamaModel
+from transforms.llama_context import ContextConfig
 from transforms.llama_library import library, log_tail
 from transforms.model_files import fetch_model
 

@@ -137,7 +137,7 @@ def shortened(command: str) -> str:
 def test_pages_have_commands_and_jobs() -> None:
     """The tests below look at something."""
     assert {"tekizai check my-job.yaml", "tekizai run my-job.yaml"} <= set(commands())
-    assert set(named_jobs()) == {"my-job.yaml", "daily.yaml"}
+    assert set(named_jobs()) == {"my-job.yaml", "daily.yaml", "specialists.yaml"}
     assert any(needs_an_account(command) for command in commands())
 
 

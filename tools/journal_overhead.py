@@ -23,7 +23,8 @@ from router.records import Position, Record, Route, Work
 from tools.measure import SOURCES
 from transforms.bench_engine import TASK
 from transforms.journal import JournalOf, JournalPlace
-from transforms.slm_handler import LlamaCppModelHandler, LocalModel
+from transforms.local_scorer import LocalModel
+from transforms.slm_handler import LlamaCppModelHandler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

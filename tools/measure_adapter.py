@@ -34,9 +34,9 @@ from router.head_training import TrainingRows, choose_head
 from router.job import LlamaCppModel, Task
 from tools.measure import SOURCES, TASKS, draw_examples
 from transforms.label_scorer import LabelScorer, ScorerConfig
+from transforms.local_scorer import LocalModel, prompt_of
 from transforms.lora_model import LoraModel, shared_model
 from transforms.model_files import fetch_model
-from transforms.slm_handler import LocalModel, prompt_of
 
 if TYPE_CHECKING:
     from transforms.llama_adapter import LlamaModel

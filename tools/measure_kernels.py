@@ -39,20 +39,20 @@ class Worker:
 
         from pipelines.bench import MODELS  # noqa: PLC0415
         from router.job import LlamaCppModel  # noqa: PLC0415
-        from transforms import llama_adapter  # noqa: PLC0415
+        from transforms import llama_adapter, llama_context  # noqa: PLC0415
         from transforms.bench_engine import TASK  # noqa: PLC0415
         from transforms.bench_texts import shipped_texts, short_texts  # noqa: PLC0415
         from transforms.label_scorer import LabelScorer, ScorerConfig  # noqa: PLC0415
         from transforms.llama_library import library  # noqa: PLC0415
+        from transforms.local_scorer import LocalModel, prompt_of  # noqa: PLC0415
         from transforms.model_files import fetch_model  # noqa: PLC0415
-        from transforms.slm_handler import LocalModel, prompt_of  # noqa: PLC0415
 
         spec = dict(spec)
         source = LlamaCppModel(engine="llama_cpp", source=MODELS.get(model, model))
         path = pathlib.Path(spec.pop("file", "") or fetch_model(model, source))
         self.threads = int(spec.pop("threads", "1"))
         pack = int(spec.pop("pack", "16"))
-        plain_model, plain = library().llama_model_default_params, llama_adapter._parameters  # noqa: SLF001
+        plain_model, plain = library().llama_model_default_params, llama_context._parameters  # noqa: SLF001
         extra = bool(int(spec.pop("extra_bufts", "1")))
 
         def model_parameters() -> Any:  # noqa: ANN401 - C
@@ -60,14 +60,14 @@ class Worker:
             found.use_extra_bufts = extra
             return found
 
-        def parameters(config: llama_adapter.ContextConfig) -> Any:  # noqa: ANN401 - C
+        def parameters(config: llama_context.ContextConfig) -> Any:  # noqa: ANN401 - C
             found = plain(config)
             for name, value in spec.items():
                 setattr(found, name, int(value))
             return found
 
         library().llama_model_default_params = model_parameters
-        llama_adapter._parameters = parameters  # noqa: SLF001
+        llama_context._parameters = parameters  # noqa: SLF001
         self.model = llama_adapter.LlamaModel(path)
         local = LocalModel("bench", source, self.threads, Decimal(0))
         task, prompt, _ = prompt_of(self.model, local, TASK)
@@ -77,7 +77,7 @@ class Worker:
         )
         self.texts = short_texts(shipped_texts(), lambda text: len(self.model.tokenize(text, special=False)))
         self.context = self.model.open_context(
-            llama_adapter.ContextConfig(2 * _LIMIT_TOKENS, threads=self.threads)
+            llama_context.ContextConfig(2 * _LIMIT_TOKENS, threads=self.threads)
         )
         words = self.model.tokenize("The quick brown fox is not quick. " * 100, special=False)
         self.run = words[:_LIMIT_TOKENS]

@@ -27,7 +27,8 @@ from router.job import LlamaCppModel, Task
 from router.prompts import PromptForm, build_prompt
 from tools.measure import SOURCES, TASKS, draw_examples
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import ContextConfig, LlamaModel
+from transforms.llama_adapter import LlamaModel
+from transforms.llama_context import ContextConfig
 from transforms.model_files import fetch_model
 
 if TYPE_CHECKING:

@@ -38,8 +38,8 @@ from router.prompt_search import LabelledText, draw_examples
 from router.reference import Nearest, ReferenceRow
 from router.retrieval import NOTHING_FOUND, Found, ReferenceSet, Retrieval
 from transforms.llm_client import LlmClient
+from transforms.local_scorer import LocalModel, LocalScorer
 from transforms.nearest_rows import NearestRows
-from transforms.slm_handler import LocalModel, LocalScorer
 from transforms.text_encoder import ENCODER, shared_encoder
 
 DATASETS = ("banking77", "finance", "ja_hotel", "trec", "emotion")

@@ -39,7 +39,7 @@ from tools.measure_packs import DATA as PACKED
 from tools.measure_retrieval import COUNTS, DATASETS, PRICE, Cell, Data
 from tools.value import Pool, simulate
 from transforms.files import read_file
-from transforms.slm_handler import LocalModel, LocalScorer
+from transforms.local_scorer import LocalModel, LocalScorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,8 +11,9 @@ from router.bench_figures import Spread, by_turns, digits, gflops_a_core, ratio_
 from router.job import LlamaCppModel, Task
 from transforms.bench_stock import StockLabeller
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel
-from transforms.slm_handler import LocalModel, prompt_of
+from transforms.llama_adapter import LlamaModel
+from transforms.llama_context import ContextConfig, EngineError
+from transforms.local_scorer import LocalModel, prompt_of
 
 if TYPE_CHECKING:
     import pathlib

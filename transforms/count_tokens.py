@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from router.prompts import shown_before
 from transforms.label_scorer import tokens_beside_text
 from transforms.llama_adapter import LlamaModel
+from transforms.local_scorer import prompt_of
 from transforms.model_files import fetch_model
 from transforms.retriever import Retriever
-from transforms.slm_handler import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from router.job import Task
     from router.prompts import LabelPrompt
     from router.records import Record
-    from transforms.slm_handler import LocalModel
+    from transforms.local_scorer import LocalModel
 
 
 def count_tokens(local: LocalModel, tasks: Mapping[str, Task], records: Sequence[Record]) -> list[int]:

@@ -26,7 +26,7 @@ from router.trie import (
     path_scores,
 )
 from transforms.label_tree import tree_groups
-from transforms.llama_adapter import MAX_SEQUENCES, ROWS_TOGETHER, ContextConfig
+from transforms.llama_context import MAX_SEQUENCES, ROWS_TOGETHER, ContextConfig
 from transforms.packing import PackedPrefix, Packer, pack_size
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from router.prompts import LabelPrompt, Segment
     from router.retrieval import Found
     from router.trie import Trie
-    from transforms.llama_adapter import EngineError, LlamaModel
+    from transforms.llama_adapter import LlamaModel
+    from transforms.llama_context import EngineError
 
 FEATURES = 1024
 _FEATURE_SEED = 20240607

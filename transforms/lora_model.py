@@ -11,7 +11,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from transforms.llama_adapter import ContextConfig, LlamaContext, LlamaModel, ModelFileError
+from transforms.llama_adapter import LlamaModel, ModelFileError
+from transforms.llama_context import ContextConfig, LlamaContext
 from transforms.llama_library import library, log_tail
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import pathlib
 import resource
 import sys
@@ -12,14 +11,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from router.records import Answer, Failure, Usage
-from transforms.llama_adapter import EngineError
+from transforms.llama_context import EngineError
+from transforms.local_scorer import LocalModel, LocalScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from router.calibration import ChosenPrompt
     from router.job import LlamaCppModel, Task
-    from transforms.slm_handler import LocalScorer
 
 _KIB = 1024
 
@@ -60,10 +59,6 @@ def open_bench(wanted: BenchModel, task: Task) -> Callable[[Sequence[str]], Scor
 
     Raises `ModelFileError` where it cannot be loaded, and `PromptTooLongError` where the task does not fit.
     """
-    # A root logger that has a handler gets no other from Beam, which complains while it is imported.
-    logging.getLogger().addHandler(logging.NullHandler())
-    from transforms.slm_handler import LocalModel, LocalScorer  # noqa: PLC0415 - imports Beam
-
     local = LocalModel(wanted.name, wanted.model, wanted.threads, Decimal(0), wanted.prompts)
     before = memory_now()
     scorer = LocalScorer(local, {task.name: task})

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from transforms.llama_adapter import ROWS_TOGETHER, ContextConfig, EngineError, padded
+from transforms.llama_context import ROWS_TOGETHER, ContextConfig, EngineError, padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from router.records import LabelScores, Usage
-    from transforms.llama_adapter import LlamaContext, LlamaModel
+    from transforms.llama_adapter import LlamaModel
+    from transforms.llama_context import LlamaContext
     from transforms.output_head import OutputHead
 
     Result: TypeAlias = tuple[LabelScores, Usage]

@@ -19,7 +19,7 @@ from router.generated import LEAST_LOG_PROBABILITY, Generated
 from router.language import identify_language
 from router.records import Usage
 from transforms.label_scorer import PromptTooLongError, prompt_tokens, with_begin
-from transforms.llama_adapter import ContextConfig, EngineError
+from transforms.llama_context import ContextConfig, EngineError
 from transforms.llama_grammar import GrammarError
 
 if TYPE_CHECKING:

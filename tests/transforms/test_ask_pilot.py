@@ -17,7 +17,7 @@ from tests.router.work_examples import SENTIMENT, record, work
 from tests.transforms.local_pipeline import local_pipeline
 from transforms.ask_pilot import AskModels
 from transforms.journal import Journal, JournalOf, JournalPlace
-from transforms.slm_handler import LocalModel
+from transforms.local_scorer import LocalModel
 
 if TYPE_CHECKING:
     import pathlib

@@ -11,9 +11,9 @@ from router.reference import ReferenceRow, digest_rows
 from router.retrieval import ReferenceSet, Retrieval
 from tests.models import SMOLLM2, real_model
 from transforms.count_tokens import count_tokens
+from transforms.local_scorer import LocalModel, LocalScorer
 from transforms.reference_rows import write_rows
 from transforms.retriever import Retriever
-from transforms.slm_handler import LocalModel, LocalScorer
 
 if TYPE_CHECKING:
     import pathlib

@@ -23,7 +23,7 @@ from tests.models import (
     task_of,
 )
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import ContextConfig, EngineError
+from transforms.llama_context import ContextConfig, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import pytest
 from router.prompts import PromptForm, build_prompt
 from tests.models import GEMMA, SMOLLM2, probabilities, real_model, scorer_of, task_of
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import EngineError
+from transforms.llama_context import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

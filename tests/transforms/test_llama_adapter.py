@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.models import GEMMA, SMOLLM2, real_model
-from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel, ModelFileError, check_gguf
+from transforms.llama_adapter import LlamaModel, ModelFileError, check_gguf
+from transforms.llama_context import ContextConfig, EngineError
 from transforms.llama_library import library
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import transforms.llama_adapter
+import transforms.llama_context
 import transforms.llama_tap
 from tests.models import GEMMA, SMOLLM2, probabilities, prompt_tokens, real_model, scorer_of, short_prompt
-from transforms.llama_adapter import ContextConfig
+from transforms.llama_context import ContextConfig
 from transforms.output_head import OutputHead, find_head, round_to_8_bits, round_to_bf16, round_to_f16
 
 TOKENS = np.array([2, 5])
@@ -122,7 +122,7 @@ def test_a_model_without_known_arithmetic_uses_its_whole_head(monkeypatch: pytes
     """Its answers are those that the rows would give."""
     model = real_model(SMOLLM2)
     by_rows = scorer_of(model, [" card", " money"])
-    monkeypatch.setattr(transforms.llama_adapter, "find_head", lambda *_: None)
+    monkeypatch.setattr(transforms.llama_context, "find_head", lambda *_: None)
     by_engine = scorer_of(model, [" card", " money"])
 
     expected = probabilities(by_engine.score("My card has not arrived."))

@@ -10,7 +10,8 @@ import pytest
 
 from tests.models import GEMMA, SMOLLM2, real_model, short_prompt, task_of
 from transforms.label_scorer import LabelScorer, ScorerConfig
-from transforms.llama_adapter import EngineError, LlamaContext, LlamaModel
+from transforms.llama_adapter import LlamaModel
+from transforms.llama_context import EngineError, LlamaContext
 from transforms.packing import PackSize, bundles, pack_size
 from transforms.quantize_model import describe_model, quantise
 

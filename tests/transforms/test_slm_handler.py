@@ -23,8 +23,10 @@ from tests.router.work_examples import record, said
 from tests.transforms.local_pipeline import local_pipeline
 from transforms.journal import JournalOf, JournalPlace
 from transforms.label_scorer import PromptTooLongError
-from transforms.llama_adapter import ContextConfig, EngineError, LlamaModel, ModelFileError
-from transforms.slm_handler import LlamaCppModelHandler, LocalModel, LocalScorer
+from transforms.llama_adapter import LlamaModel, ModelFileError
+from transforms.llama_context import ContextConfig, EngineError
+from transforms.local_scorer import LocalModel, LocalScorer
+from transforms.slm_handler import LlamaCppModelHandler
 from transforms.text_encoder import ENCODER, TextEncoder
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from router.answer_schema import misfit
 from router.job import Task
 from tests.models import GEMMA, SMOLLM2, real_model
 from transforms.label_scorer import PromptTooLongError, ScorerConfig
-from transforms.llama_adapter import ContextConfig, EngineError
+from transforms.llama_context import ContextConfig, EngineError
 from transforms.llama_grammar import schema_grammar, unfolded
 from transforms.text_generator import TextGenerator
 
