@@ -229,7 +229,7 @@ def test_where_nothing_is_certified_nothing_is_kept_apart(world: World) -> None:
 
 
 def test_room_for_a_gate() -> None:
-    """With gold the promise is about the others alone: 59 of them certify .95, 58 do not, certified all."""
+    """100 records that are left can certify .95; 49 are fewer than a pilot certifies with at all."""
     places: dict[Any, int] = {}
     room = Room(places, 200, 200, gold=True, terms=Terms(0.95, 0.05), fixed=None)
 
