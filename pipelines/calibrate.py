@@ -94,7 +94,7 @@ class Calibrator:
         terms = Terms(job.routing.gate.target or 0.0, job.routing.gate.delta or 0.0, pilot.records, pilot.job)
         used = min(examples_wanted(job, pilot), len(pilot.works) // 4)
         examples, rest = pilot.works[:used], pilot.works[used:]
-        trained = self.first_size(len(rest), pilot.records)
+        trained = self.first_size(len(rest), pilot.records, used)
         self.tell(f"pilot: {used + trained:,} of {pilot.records:,} records to learn from")
         self.ask_oracle([*examples, *rest[:trained]])
         prompts, tried = search_prompts(self, examples, rest[:trained])
@@ -138,15 +138,17 @@ class Calibrator:
         plan = plan_size(sure, right, each, asked // count, fixed=fixed and -(-fixed // count))
         return SizePlan(plan.certify * count, plan.calls * count, plan.kept)
 
-    def first_size(self, available: int, records: int) -> int:
-        """How many records to learn from at first, of those available and of all."""
-        fixed = self.run.plan.job.calibration.pilot.train
-        if fixed is not None:
-            return min(fixed, available // 2)
-        tasks = self.run.plan.job.tasks
+    def first_size(self, available: int, records: int, used: int) -> int:
+        """How many records to learn from at first, of those available after the `used` ones, and of all.
+
+        What chose the models is among them: on such records the chosen ones look better than on others.
+        """
+        pilot, tasks = self.run.plan.job.calibration.pilot, self.run.plan.job.tasks
         labels = max((len(task.labels) for task in tasks if task.kind == "single_label"), default=0)
         least = max(_FIRST_LEAST, _FIRST_PER_LABEL * labels)
-        return min(max(records // _FIRST_SHARE, least), max(_FIRST_MOST, least), available // 2)
+        usual = min(max(records // _FIRST_SHARE, least), max(_FIRST_MOST, least))
+        size = min(usual if pilot.train is None else pilot.train, available // 2)
+        return max(size, min((pilot.compared or 0) - used, available))
 
     def _grows(  # noqa: PLR0913, PLR0917 - all of them decide
         self, now: SizePlan, before: SizePlan, used: int, trained: int, terms: Terms, available: int
@@ -154,7 +156,7 @@ class Calibrator:
         if self.run.plan.job.calibration.pilot.train is not None or not 0 < 2 * trained <= available // 2:
             return False
         # Where no pilot would pay, a larger one is tried once: the first is small.
-        hopeless = now.certify == 0 and trained == self.first_size(available, terms.records)
+        hopeless = now.certify == 0 and trained == self.first_size(available, terms.records, used)
         return worth_growing(now, None if hopeless else before, used + trained, terms)
 
     def ask_oracle(self, works: Sequence[Work]) -> None:

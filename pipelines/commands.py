@@ -100,7 +100,7 @@ def plan_job(
             found.append(make_plan(plan, options, lambda line: say(console, line), size=size))
             clear_progress(plan.state)
 
-        _guarded(plan, work, console, lock)
+        _guarded(plan, work, console, lock, fresh=False)
     return found[0]
 
 
@@ -129,7 +129,7 @@ def compare_job(
             found.append(compare_models(compared, options, lambda line: say(console, line), wanted))
             clear_progress(plan.state)
 
-        _guarded(compared.plan, work, console, lock)
+        _guarded(compared.plan, work, console, lock, fresh=False)
     return found[0]
 
 
@@ -234,13 +234,18 @@ def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLoc
     _guarded(plan, work, console, lock)
 
 
-def _guarded(plan: Plan, work: Callable[[], object], console: Console, lock: OutputLock) -> None:
-    """Do the work so that it can be stopped at any time, and say what is left where it fails."""
+def _guarded(
+    plan: Plan, work: Callable[[], object], console: Console, lock: OutputLock, *, fresh: bool = True
+) -> None:
+    """Do the work so that it can be stopped at any time, and say what is left where it fails.
+
+    `fresh` says whether the command has that option.
+    """
     output = plan.ending.output
 
     def tell(why: str) -> None:
         # While the lock is held still: afterwards the folder may be another run's.
-        say(console, f"tekizai: {why}{_kept(output)}")
+        say(console, f"tekizai: {why}{_kept(output, fresh=fresh)}")
         console.show_cursor()
 
     try:
@@ -249,7 +254,7 @@ def _guarded(plan: Plan, work: Callable[[], object], console: Console, lock: Out
             with watching(plan.job, plan.state, console):
                 work()
     except (JobFailedError, LedgerError) as error:
-        raise JobFailedError(f"{error}{_kept(output)}") from error
+        raise JobFailedError(f"{error}{_kept(output, fresh=fresh)}") from error
 
 
 def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False, console: Console) -> None:
@@ -275,7 +280,7 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
     say(console, f"calibration: {plan.state}/calibration")
 
 
-def _kept(output: str) -> str:
+def _kept(output: str, *, fresh: bool) -> str:
     """What is left of a run that ended early, as the end of a line."""
     note = noted_job(output)
     if note is not None:
@@ -283,7 +288,8 @@ def _kept(output: str) -> str:
     if not clear_failed(output):
         return ""
     on = batches_under_way(output)
-    return f". What was answered is kept: the same command continues; with --fresh it starts over{on}"
+    anew = "; with --fresh it starts over" if fresh else ""
+    return f". What was answered is kept: the same command continues{anew}{on}"
 
 
 def _show(job: Job, output: str, console: Console) -> int:

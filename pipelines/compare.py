@@ -6,14 +6,15 @@ journaled like everything else: a comparison that was killed goes on where it en
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from pipelines.compare_notes import too_few
+from pipelines.compare_pilot import Pace, Room, with_compared
 from pipelines.compare_rows import GOLD, Rows, truth_of
 from pipelines.compare_ways import compared_ways
 from pipelines.errors import JobFailedError
@@ -105,15 +106,13 @@ class Asking:
         """What the journal does not hold yet."""
         return self.run.missing(asked, self.prompts)
 
-    def seconds_a_record(self, works: Sequence[Work]) -> dict[str, float]:
+    def paces(self, works: Sequence[Work]) -> dict[str, Pace]:
         """How long local models take, from a few records."""
         self.ask(self.local, works)
-        found = {}
-        for name in self.local:
-            took = [one.usage.seconds for (model, _), one in self.answers.items() if model == name]
-            # The first one takes the prompt's beginning too, which the others share.
-            found[name] = median(took) if took else 0.0
-        return found
+        return {
+            name: Pace.of([one.usage.seconds for (model, _), one in self.answers.items() if model == name])
+            for name in self.local
+        }
 
 
 def compare_models(
@@ -142,11 +141,15 @@ def compare_models(
         fix = "give its tasks a `check`" if draw.pilot.works else "give an input with some"
         raise ValueError(f"{lacks}; {fix}")
     asking = Asking(compared, run, tell, {}, {})
-    pace = asking.seconds_a_record(works[: min(_PROBE, wanted.records or _PROBE)])
-    works = works[: _size(asking, works, pace, wanted.records)]
     terms = terms_of(job, wanted.target)
+    room = Room.of(draw, job, terms, gold=gold)
+    pace = asking.paces(works[: min(_PROBE, wanted.records or _PROBE)])
+    works = works[: _size(asking, works, pace, room, wanted.records)]
+    asking.run = with_compared(run, room.compared(works))
     if (few := too_few(len(works), terms)) is not None:
         tell(f"there will be no proposal: {few}")
+    elif (left := room.too_few_left(works)) is not None:
+        tell(left)
     _tell_price(asking, works, pace)
     asking.ask(asking.local, works)
     asking.ask([name for name in asking.names if name not in asking.local], works)
@@ -159,7 +162,7 @@ def compare_models(
         "oracle": oracle,
         "failed": asking.failed,
         "left_out": dict(compared.left_out),
-        **compared_ways(rows, draw.census.answered, tell),
+        **compared_ways(rows, draw.census.answered, tell, room.too_few_left(works)),
     }
 
 
@@ -183,7 +186,7 @@ def terms_of(job: Job, target: float | None) -> Terms:
     return Terms(target or gate.target or TARGET, gate.delta or DELTA)
 
 
-def _largest(asking: Asking, pace: Mapping[str, float], works: Sequence[Work]) -> str:
+def _largest(asking: Asking, pace: Mapping[str, Pace], works: Sequence[Work]) -> str:
     """The model whose word counts: what others escalate to, else the dearest hosted one, else the slowest."""
     named = asking.job.routing.escalate_to
     if named is not None:
@@ -194,7 +197,7 @@ def _largest(asking: Asking, pace: Mapping[str, float], works: Sequence[Work]) -
         for name in asking.names
         if isinstance(asking.job.models[name], OpenAIModel)
     }
-    found = costs or pace
+    found = costs or {name: one.usual for name, one in pace.items()}
     return max(found, key=lambda name: found[name])
 
 
@@ -227,12 +230,16 @@ def _bill(asking: Asking, works: Sequence[Work]) -> _Bill:
     return _Bill(missing, by_record, by_model)
 
 
-def _size(asking: Asking, works: Sequence[Work], pace: Mapping[str, float], wanted: int | None) -> int:
+def _size(
+    asking: Asking, works: Sequence[Work], pace: Mapping[str, Pace], room: Room, wanted: int | None
+) -> int:
     """How many records to ask about. Raises `ValueError` where they cost more than may be spent."""
-    count, allowed = min(wanted or USUAL, len(works)), asking.compared.allowed
+    # A run certifies on others, and takes as many again.
+    usual = max(LEAST, min(USUAL, room.records // 2))
+    count, allowed = min(wanted or usual, len(works)), asking.compared.allowed
     bill = _bill(asking, works[:count])
     while wanted is None and count - STEP >= LEAST:
-        seconds = count * sum(pace.values()) / asking.run.plan.opening.workers
+        seconds = count * sum(one.usual for one in pace.values()) / asking.run.plan.opening.workers
         if seconds <= _PATIENCE and bill.about(works[:count]) <= allowed:
             break
         count -= STEP
@@ -246,17 +253,25 @@ def _size(asking: Asking, works: Sequence[Work], pace: Mapping[str, float], want
     return count
 
 
-def _tell_price(asking: Asking, works: Sequence[Work], pace: Mapping[str, float]) -> None:
+def _tell_price(asking: Asking, works: Sequence[Work], pace: Mapping[str, Pace]) -> None:
     missing = asking.missing(dict.fromkeys(asking.local, works))
     bill, plan = _bill(asking, works), asking.run.plan
-    seconds = sum(len(rows) * pace[name] for name, rows in missing.items()) / plan.opening.workers
-    told = [f"local models take about {seconds:,.0f} s"] if missing else []
+    told = [_time(missing, pace, plan.opening.workers)] if missing else []
     for name, rows in bill.missing.items():
         most = most_cost(plan, name, rows)
         told.append(f"{name} costs about ${bill.by_model[name]:.4f} and ${most:.4f} at most")
     allowed = f"; ${asking.compared.allowed:.4f} may be spent" if bill.missing else ""
     said = ", ".join(told) or "the journal holds every answer"
     asking.tell(f"{len(works):,} records, {len(asking.names)} models: {said}{allowed}")
+
+
+def _time(missing: Mapping[str, Sequence[Work]], pace: Mapping[str, Pace], workers: int) -> str:
+    def seconds(of: Callable[[Pace], float]) -> float:
+        return sum(len(rows) * of(pace[name]) for name, rows in missing.items()) / workers
+
+    least, most = seconds(operator.attrgetter("low")), seconds(operator.attrgetter("high"))
+    usual = seconds(operator.attrgetter("usual"))
+    return f"local models take about {usual:,.0f} s ({least:,.0f} to {most:,.0f}, judged by few records)"
 
 
 def rows_of(asking: Asking, works: Sequence[Work], oracle: str, terms: Terms) -> Rows:

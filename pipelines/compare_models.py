@@ -38,8 +38,9 @@ def check_comparable(job: Job) -> None:
     for name, model in job.models.items():
         if adapters_of(model):
             raise ValueError(
-                f"models.{name}.adapters: are not compared; leave them out of the job that is compared, and "
-                "see what one is worth with `tekizai models bench MODEL MODEL+ADAPTER`"
+                f"models.{name}.adapters: are not compared; a rule names {name}, and the record settles "
+                "which adapter. Leave them out of the job that is compared, and see what one is worth with "
+                "`tekizai models bench MODEL MODEL+ADAPTER`"
             )
 
 

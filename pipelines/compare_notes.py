@@ -87,6 +87,18 @@ def _is_unweighed(when: When) -> bool:
     return when.complexity_above is not None or when.characters_above is not None
 
 
+def about_pilot(rows: Rows, proposal: Mapping[str, Any] | None, few_left: str | None) -> list[str]:
+    """What a run has to know of the records that were compared, where the proposal does not tell it."""
+    compared = rows.run.plan.job.calibration.pilot.compared
+    if proposal is not None and "calibration" in proposal:
+        return [] if few_left is None else [few_left]
+    said = (
+        "whatever routing with a target you choose by these figures, give the job `calibration: {pilot: "
+        f"{{compared: {compared}}}}}` with it: records that were looked at to choose cannot certify"
+    )
+    return [said]
+
+
 def about_input(records: int, large: str, saved: float) -> list[str]:
     """Whether the whole input is large enough for a gate to pay."""
     if saved > 0.0:

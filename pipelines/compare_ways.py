@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compare_notes import about_input, about_prompts, about_proposal, why_nothing
+from pipelines.compare_notes import about_input, about_pilot, about_prompts, about_proposal, why_nothing
+from pipelines.compare_pilot import calibration_of
 from pipelines.compare_rows import (
     GOLD,
     KnownAnswers,
@@ -26,7 +27,7 @@ from router.evaluation import share
 from router.gate import NOTHING
 from router.guarantee import certify_threshold
 from router.proposal import choose, cross_fitted, kept_to
-from router.proposal_text import gate_of, routing_of, routing_text
+from router.proposal_text import gate_of, routing_of, routing_text, section_text
 from router.records import write_money
 
 if TYPE_CHECKING:
@@ -99,13 +100,16 @@ def _money(value: float) -> str:
     return write_money(Decimal(repr(value)).quantize(_MICRO))
 
 
-def compared_ways(rows: Rows, records: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def compared_ways(
+    rows: Rows, records: int, tell: Callable[[str], None], few_left: str | None = None
+) -> dict[str, Any]:
     """Figures of the models, ways to do the job with what each is expected to cost, and a proposal.
 
     Args:
         rows: What every model said.
         records: Records of the whole input that models answer.
         tell: Says what is going on.
+        few_left: Why a run cannot certify on the records that are not compared; None where it can.
     """
     weighing = weigh(rows, records, tell)
     said = {name: rows.said(name) for name in rows.names}
@@ -123,7 +127,7 @@ def compared_ways(rows: Rows, records: int, tell: Callable[[str], None]) -> dict
         "figures": side_by_side(both, segments_of(tags_of(rows), _SHOWN_SEGMENT), weighing.size),
         "ways": {name: way.stated() for name, way in ways.items()},
         "proposal": proposal,
-        "notes": [*about_prompts(rows), *told],
+        "notes": [*about_prompts(rows), *told, *about_pilot(rows, proposal, few_left)],
     }
 
 
@@ -221,7 +225,7 @@ def _input_usd(weighing: Weighing, large: Large, firsts: Names) -> float:
         confidence[at], agrees[at] = small.confidence[at], small.agrees[at]
         usd += float(small.usd[at].sum()) / weighing.size
     calibrator, pilot = KnownAnswers(rows.run, lambda _: None), rows.run.plan.job.calibration.pilot
-    trained = calibrator.first_size(records, records)
+    trained = calibrator.first_size(records, records, 0)
     terms = pilot_size.Terms(rows.terms.target, rows.terms.delta, records, records)
     plan = pilot_size.plan_size(confidence, agrees, terms, trained, fixed=pilot.certify)
     calls = plan.calls
@@ -245,10 +249,13 @@ def _proposal(
         {"per": job.routing.gate.per, "student": _student(job)},
     )
     routing = routing_of(chosen.way, gate)
+    # Where nothing is certified, nothing has to be kept apart for that.
+    others = {"calibration": calibration_of(job)} if "gate" in routing else {}
     less, error = saved(ways[THIS_JOB].outcome, crossed.outcome)
     found = {
         "routing": routing,
-        "yaml": routing_text(routing),
+        **others,
+        "yaml": routing_text(routing) + "".join(section_text(*one) for one in others.items()),
         "rules": [
             {
                 "segment": list(rule.segment),

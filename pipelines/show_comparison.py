@@ -125,7 +125,8 @@ def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
         say_wrapped(console, "There is no proposal.")
         return
     say(console, "")
-    say(console, f"Proposal for {found['target']:g}, to paste in place of the job file's `routing`:")
+    named = "`routing` and `calibration`" if "calibration" in proposal else "`routing`"
+    say_wrapped(console, f"Proposal for {found['target']:g}, to paste in place of the job file's {named}:")
     say(console, "")
     say(console, proposal["yaml"])
     for rule in proposal["rules"]:
@@ -138,10 +139,11 @@ def _print_proposal(found: Mapping[str, Any], console: Console) -> None:
         )
     say_wrapped(console, _saving(proposal["saved_per_thousand"]))
     told = f"Chosen alike on {proposal['chosen_alike']} of {proposal['folds']} parts of the records. "
-    if "gate" in proposal["routing"]:
+    if "calibration" in proposal:
+        pilot = proposal["calibration"]["pilot"]
         told += (
-            "It is an estimate: `tekizai run` draws a pilot of its own, certifies the gate on it, and says "
-            "if it cannot."
+            "It is an estimate: `tekizai run` certifies the gate on other records, and says if it cannot. "
+            f"`compared: {pilot['compared']}` keeps those that have chosen out of that: they train."
         )
     else:
         told += "One model answers everything, so a run has nothing to certify: this is an estimate."

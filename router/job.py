@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import operator
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from router import job_checks, job_generation
 from router.adapter_checks import adapter_problems
@@ -133,6 +142,17 @@ class Pilot(Strict):
     """Records from which the prompt, the head and the confidence are learned."""
     certify: Count | None = None
     """Records that certify the gate."""
+    compared: Count | None = None
+    """So many records, the first that the pilot takes, have chosen the models (`tekizai models compare`): all
+    of them train, whatever `train` says, and none certifies what it helped to choose."""
+
+    @model_serializer(mode="wrap")
+    def _without_comparison(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was before, where nothing was compared: digests of jobs stay the same."""
+        data: dict[str, Any] = write(self)
+        if self.compared is None:
+            data.pop("compared", None)
+        return data
 
 
 class Calibration(Strict):

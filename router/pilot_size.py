@@ -69,10 +69,8 @@ def plan_size(
         trained: records that were or will be used for training.
         fixed: certify with so many; None to choose.
     """
-    left = terms.records - trained
-    most = max(0, int(min(left, _MOST_OF_JOB * terms.records)))
-    sizes = [min(fixed, left)] if fixed is not None else [size for size in _SIZES if size <= most]
-    plans = [_plan(confidence, agrees, terms, trained, size) for size in sizes if size > 0]
+    sizes = _sizes(terms, trained, fixed)
+    plans = [_plan(confidence, agrees, terms, trained, size) for size in sizes]
     # Asking the oracle about everything is always possible and certain.
     nothing = SizePlan(0, float(terms.records), 0.0)
     if fixed is not None and plans:
@@ -80,13 +78,30 @@ def plan_size(
     return min([nothing, *plans], key=lambda plan: plan.calls)
 
 
+def can_certify(terms: Terms, trained: int, *, fixed: int | None = None) -> bool:
+    """Whether any number of certifying records proves something, where a small model errs on none of them."""
+    return any(_tolerated(terms, trained, size) is not None for size in _sizes(terms, trained, fixed))
+
+
+def _sizes(terms: Terms, trained: int, fixed: int | None) -> list[int]:
+    """The numbers of certifying records that there can be."""
+    left = terms.records - trained
+    most = max(0, int(min(left, _MOST_OF_JOB * terms.records)))
+    sizes = [min(fixed, left)] if fixed is not None else [size for size in _SIZES if size <= most]
+    return [size for size in sizes if size > 0]
+
+
+def _tolerated(terms: Terms, trained: int, size: int) -> int | None:
+    population = Population(terms.records - trained, terms.job)
+    return tolerated_errors(size, target=terms.target, delta=terms.delta, population=population)
+
+
 def _plan(
     confidence: npt.ArrayLike, agrees: npt.ArrayLike, terms: Terms, trained: int, size: int
 ) -> SizePlan:
-    population = Population(terms.records - trained, terms.job)
-    allowed = tolerated_errors(size, target=terms.target, delta=terms.delta, population=population)
+    allowed, others = _tolerated(terms, trained, size), terms.records - trained - size
     kept = 0.0 if allowed is None else kept_share(confidence, agrees, allowed / size)
-    return SizePlan(size, trained + size + (population.records - size) * (1.0 - kept), kept)
+    return SizePlan(size, trained + size + others * (1.0 - kept), kept)
 
 
 _MORE = math.log2(1.6)

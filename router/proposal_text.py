@@ -44,8 +44,13 @@ def gate_of(target: float, delta: float, oracle: str, kept: Mapping[str, Any]) -
 
 def routing_text(routing: Mapping[str, Any]) -> str:
     """The section as YAML to paste into a job file."""
-    lines = ["routing:"]
-    for key, value in routing.items():
+    return section_text("routing", routing)
+
+
+def section_text(name: str, section: Mapping[str, Any]) -> str:
+    """A section of a job file as YAML: a line for each key, and for each rule."""
+    lines = [f"{name}:"]
+    for key, value in section.items():
         if key == "rules":
             lines += ["  rules:", *(f"    - {_flow(rule)}" for rule in value)]
         else:

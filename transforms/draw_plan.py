@@ -26,6 +26,8 @@ class PlanDraw:
     """A uniform sample of the records that models have to answer; copies of a text are not among them."""
     sample: tuple[Work, ...]
     """The calibration sample that a run would ask about."""
+    places: tuple[int, ...]
+    """Where each of the pilot's records stands in the order of a run's pilot, which has the copies too."""
 
 
 def save_draw(
@@ -46,13 +48,15 @@ def save_draw(
         for one in unpack_repeats(packed)
         if one.role is Role.COPY and one.position in wanted
     }
-    works = tuple(work for work in pilot.works if work.record.position not in copies)
+    places = [place for place, work in enumerate(pilot.works) if work.record.position not in copies]
+    works = tuple(pilot.works[place] for place in places)
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
     # In the order of a digest, because a runner promises none and the means depend on it.
     ordered = tuple(sorted(sample, key=lambda work: (work.route.model, work.record.position)))
     with filesystem.open(path, "wb") as stream:
-        stream.write(json.dumps({**census_value(counted), "sampled": len(ordered)}).encode() + b"\n")
+        first = {**census_value(counted), "sampled": len(ordered), "places": places}
+        stream.write(json.dumps(first).encode() + b"\n")
         stream.writelines(list(write_pilot(Pilot(ordered, len(ordered), len(ordered))))[1:])
         stream.writelines(write_pilot(replace(pilot, works=works)))
 
@@ -61,6 +65,7 @@ def read_draw(lines: Iterable[bytes]) -> PlanDraw:
     """The draw of `save_draw`'s lines. Raises `ValueError` for others."""
     first, *rest = lines
     value = json.loads(first)
-    count = value.pop("sampled")
+    count, places = value.pop("sampled"), tuple(value.pop("places"))
     empty = list(write_pilot(Pilot((), 0, 0)))
-    return PlanDraw(census_of(value), read_pilot(rest[count:]), read_pilot([*empty, *rest[:count]]).works)
+    sample = read_pilot([*empty, *rest[:count]]).works
+    return PlanDraw(census_of(value), read_pilot(rest[count:]), sample, places)

@@ -105,7 +105,7 @@ def test_the_proposal_is_a_job_and_the_run_asks_nothing_again(world: World, aske
         found = compared(file, "--records", 200)
         assert (server.billed, len(asked)) == (200, 400)
         job = yaml.safe_load(file.read_text(encoding="utf-8"))
-        del job["routing"]
+        del job["routing"], job["calibration"]
         file.write_text(yaml.safe_dump(job, sort_keys=False) + found["proposal"]["yaml"], encoding="utf-8")
         assert tekizai("check", file).exit_code == 0
         ran = tekizai("run", file)
@@ -139,6 +139,7 @@ def test_a_comparison_that_ended_early_goes_on_where_it_ended(world: World) -> N
 
     assert first.exit_code == 1
     assert "the same command continues" in first.stderr
+    assert "--fresh" not in first.stderr
     assert before < 200
     assert server.billed == 200
     assert found["judged"] == 200
@@ -201,7 +202,7 @@ def test_a_target_that_nobody_reaches_has_no_proposal(world: World) -> None:
     source = {"path": str(world.folder / "in.jsonl"), "text": "text", "id": "id", "gold": "truth"}
     job = {"input": source, "routing": {"default": "small"}}
     file = world.job_file(models={"small": world.job().models["small"].model_dump(mode="json")}, **job)
-    result = tekizai("models", "compare", file)
+    result = tekizai("models", "compare", file, "--records", 120)
 
     assert result.exit_code == 0, result.stderr
     assert "There is no proposal." in result.stdout
