@@ -50,7 +50,12 @@ def failed_checks(task: Task, answer: Generated) -> tuple[str, ...]:
 def _length(task: Task, answer: Generated) -> str | None:
     if answer.cut:
         return f"cut off at max_tokens ({task.token_bound})"
-    size = len(answer.text)
+    return length_misfit(task, answer.text)
+
+
+def length_misfit(task: Task, text: str) -> str | None:
+    """Why an answer is shorter or longer than its task allows; None where it is not."""
+    size = len(text)
     if size < (least := task.min_characters or 1):
         return f"{size} characters, fewer than {least}" if size else "the answer is empty"
     if task.max_characters is not None and size > task.max_characters:
