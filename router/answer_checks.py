@@ -29,6 +29,10 @@ Checker = Callable[[str, str, str], bool]
 SAME = "same"
 """The `language` of a task whose answers are to be in the language of the text."""
 
+_CUT = "cut off at max_tokens"
+CUT_OFF = f"length: {_CUT}"
+"""How the failed check begins of an answer that was as long as it may be."""
+
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _ARGUMENTS = 3
 
@@ -49,7 +53,7 @@ def failed_checks(task: Task, answer: Generated) -> tuple[str, ...]:
 
 def _length(task: Task, answer: Generated) -> str | None:
     if answer.cut:
-        return f"cut off at max_tokens ({task.token_bound})"
+        return f"{_CUT} ({task.token_bound})"
     return length_misfit(task, answer.text)
 
 

@@ -107,6 +107,60 @@ def test_what_fails_a_check_stands_where_nobody_else_can_be_asked(world: World) 
     )
 
 
+def test_what_fails_a_check_is_counted(world: World) -> None:
+    """In the summary and in the report, copies too; the review begins with it and says why."""
+    world.write_lines(
+        [
+            {"id": "1", "text": "unsure small=[Rome]:0.01"},
+            {"id": "2", "text": "cut small=[It is a…]:0.99"},
+            {"id": "3", "text": "cut small=[It is a…]:0.99"},
+        ]
+    )
+
+    written = world.run(tasks=[ANSWER], routing={"default": "small", "gate": {"min_confidence": 0.5}})
+
+    assert written.summary["checks"] == {
+        "answers": 3,
+        "failed": 2,
+        "by_check": {"length": 2},
+        "by_status": {"duplicate": 1, "kept": 1},
+        "note": "raise max_tokens or ask for less; name a larger model in routing.escalate_to",
+    }
+    rows = json_lines(world.output / "review-00000-of-00001.jsonl")
+    assert [(row["id"], row["data"]["why"], row["data"]["checks"]) for row in rows] == [
+        ("2", "failed_checks", ["length: cut off at max_tokens (16)"]),
+        ("1", "unsure", []),
+    ]
+    page = " ".join((world.output / "report.html").read_text().split())
+    assert "2 of 3 written answers <b>fail a check of their task</b>" in page
+    assert 'fails <span class="foreign" dir="auto">length: cut off at max_tokens (16)</span>' in page
+
+
+def test_what_the_large_model_does_not_mend_is_counted_by_status(world: World) -> None:
+    """It said nothing twice, so the small model's answer stands, which was cut off too."""
+    world.write_lines(
+        [{"id": "1", "text": "cut small=[It is…]:0.9"}, {"id": "2", "text": "q small=[Rome]:0.9"}]
+    )
+    with FakeLlmServer(answer=lambda _: "") as server:
+        written = world.run(tasks=[ANSWER], models=hosted(world, server))
+
+    assert written.statuses() == {"1": "llm_unusable", "2": "kept"}
+    found = written.summary["checks"]
+    assert (found["answers"], found["failed"], found["by_status"]) == (2, 1, {"llm_unusable": 1})
+    assert found["note"] == "raise max_tokens or ask for less"
+
+
+def test_a_job_with_labels_only_counts_no_checks(world: World) -> None:
+    """Its summary and its review have the keys that they always had."""
+    world.write_lines([{"id": "1", "text": "fine =positive:0.3"}])
+
+    written = world.run(routing={"default": "small", "gate": {"min_confidence": 0.5}})
+
+    [row] = json_lines(world.output / "review-00000-of-00001.jsonl")
+    assert "checks" not in written.summary
+    assert "checks" not in row["data"]
+
+
 def test_the_request_holds_schema_and_bound(world: World) -> None:
     """The task's own bound counts, not the model's, and the answer must fit the schema."""
     world.write_lines([{"id": "1", "text": "I live in Rome."}])
