@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -9,11 +10,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
 from pipelines.evaluate import evaluate_output, write_evaluation
 from pipelines.prepare import prepare
+from pipelines.show_quality import print_quality
 from router.answer_checks import CheckerError
-from router.evaluation_wording import headline
+from router.evaluation_wording import headline, missing
 from tests.fake_batch_server import FakeBatchServer, Line
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.fake_models import FakeScorer
@@ -372,6 +375,7 @@ def test_evaluate_tells_how_many_answers_pass_the_check(world: World) -> None:
     assert task["written"]["failed"] == {"length": 1}
     assert task["written"]["characters"]["0.5"] == 4.0
     assert headline(task).startswith("0.500 pass the check against gold (95 % interval 0.013 to 0.987")
+    assert missing(task) is None
     write_evaluation(str(world.output), found)
     page = (world.output / "evaluation.html").read_text()
     assert "Pass the check" in page
@@ -389,6 +393,42 @@ def test_evaluate_needs_no_gold_for_what_can_be_checked_without(world: World) ->
 
     assert (task["written"]["valid"]["count"], task["written"]["valid"]["of"]) == (1, 2)
     assert headline(task).startswith("no `check`, so nothing tells which answers are right, 0.500 valid JSON")
+
+
+@pytest.mark.parametrize(
+    ("check", "gold", "wanted"),
+    [
+        (None, False, "give the task `check` and name a column with right answers in input.gold"),
+        (None, True, "give the task `check`"),
+        ("exact", False, "name a column with right answers in input.gold"),
+    ],
+)
+def test_evaluate_says_what_is_missing_to_tell_right_answers(
+    world: World, check: str | None, gold: bool, wanted: str
+) -> None:
+    """In one line, with what to do; the tables show what is known without."""
+    world.write_lines(
+        [{"id": "1", "text": "a small=[Rome]:0.9", "truth": "Rome"}, {"id": "2", "text": "b small=[Be…]:0.9"}]
+    )
+    source = {"path": str(world.folder / "in.jsonl"), "id": "id", **({"gold": "truth"} if gold else {})}
+    routing = {"default": "small", "gate": {"min_confidence": 0.5}}
+    world.run(tasks=[{**ANSWER, **({"check": check} if check else {})}], input=source, routing=routing)
+
+    found = evaluate_output(str(world.output))
+
+    said = io.StringIO()
+    print_quality(found, Console(file=said, width=100))
+    lines = said.getvalue().splitlines()
+    [line] = [line for line in lines if line.startswith("How many answers are right is not known")]
+    assert line.startswith(f"How many answers are right is not known: {wanted}, and run the job again")
+    assert "Failed checks: 1 length." in lines
+    assert "pass the checks" in said.getvalue()
+    assert "macro F1" not in said.getvalue()
+    write_evaluation(str(world.output), found)
+    page = " ".join((world.output / "evaluation.html").read_text().split())
+    assert line in page
+    assert "No answer carries a confidence" not in page
+    assert '<td class="number">2</td><td class="number">1</td><td class="number">0.500</td>' in page
 
 
 def test_the_report_states_the_promise_in_its_own_words(world: World) -> None:
