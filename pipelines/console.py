@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from router.failed_checks import failed_checks_line
 from router.judge import judge_line
 from transforms.background import BackgroundWatch
 from transforms.progress import read_progress
@@ -122,6 +123,9 @@ def print_summary(summary: Mapping[str, Any], output: str, console: Console) -> 
     console.print(table, width=min(WIDTH, console.width))
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary["status"].items() if count)
     say(console, f"How: {statuses or 'nothing annotated'}.")
+    failed = failed_checks_line(summary.get("checks"))
+    if failed is not None:
+        say(console, failed)
     if summary.get("dead_letters"):
         reasons = ", ".join(f"{count:,} {name}" for name, count in summary["dead_letters"].items())
         say(console, f"Dead letters: {reasons}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from router.evaluation_wording import agreement, answer, gate, headline, interval
+from router.evaluation_wording import agreement, answer, failed, gate, headline, interval, missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +65,13 @@ def _print_tasks(found: Mapping[str, Any], console: Console) -> None:
     for name, task in found["tasks"].items():
         _line(console, "")
         _line(console, f"Task {name}: {headline(task)}")
+        if (which := failed(task)) is not None:
+            _line(console, f"Failed checks: {which}.")
+        if (unknown := missing(task)) is not None:
+            _line(console, unknown)
+            for part, parts in task["by"].items():
+                console.print(_checked(part, parts))
+            continue
         if task["labels"]:
             console.print(_labels(task["labels"]))
         for part, parts in task["by"].items():
@@ -110,6 +117,17 @@ def _parts(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
             _rate(one["macro_f1"]),
             _rate(one["calibration"]["expected_error"]),
         )
+    return table
+
+
+def _checked(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Of written answers of which nobody knows whether they are right: how many pass their checks."""
+    table = Table()
+    for column in (title, "answers", "pass the checks", "95 % interval"):
+        table.add_column(column, justify="left" if column == title else "right")
+    for name, one in parts.items():
+        passed = one["written"]["passed_checks"]
+        table.add_row(Text(name), f"{passed['of']:,}", _rate(passed["rate"]), interval(passed))
     return table
 
 

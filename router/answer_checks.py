@@ -29,6 +29,10 @@ Checker = Callable[[str, str, str], bool]
 SAME = "same"
 """The `language` of a task whose answers are to be in the language of the text."""
 
+_CUT = "cut off at max_tokens"
+CUT_OFF = f"length: {_CUT}"
+"""How the failed check begins of an answer that was as long as it may be."""
+
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _ARGUMENTS = 3
 
@@ -49,8 +53,13 @@ def failed_checks(task: Task, answer: Generated) -> tuple[str, ...]:
 
 def _length(task: Task, answer: Generated) -> str | None:
     if answer.cut:
-        return f"cut off at max_tokens ({task.token_bound})"
-    size = len(answer.text)
+        return f"{_CUT} ({task.token_bound})"
+    return length_misfit(task, answer.text)
+
+
+def length_misfit(task: Task, text: str) -> str | None:
+    """Why an answer is shorter or longer than its task allows; None where it is not."""
+    size = len(text)
     if size < (least := task.min_characters or 1):
         return f"{size} characters, fewer than {least}" if size else "the answer is empty"
     if task.max_characters is not None and size > task.max_characters:

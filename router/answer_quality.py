@@ -63,6 +63,7 @@ def answer_quality(task: Task, rows: Sequence[AnswerRow]) -> dict[str, Any]:
         "risk_coverage": [asdict(one) for one in risk_coverage(scores, hits)],
         "written": {
             "check": task.check,
+            "with_gold": sum(row.gold is not None for row in rows),
             "passed_checks": asdict(share(sum(not row.checks for row in rows), len(rows))),
             "failed": dict(Counter(one.partition(":")[0] for row in rows for one in row.checks)),
             "valid": None if valid is None else asdict(share(sum(valid), len(valid))),

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from router.charts import reliability_diagram, risk_coverage_curve
-from router.evaluation_wording import agreement, answer, gate, headline, interval
+from router.evaluation_wording import agreement, answer, failed, gate, headline, interval, missing
 from router.job_generation import GENERATE
 from router.page import cut, render_page
 
@@ -51,6 +51,8 @@ def _task(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
         "multi": kind == "multi_label",
         "written": kind == GENERATE,
         "headline": headline(task),
+        "failed": failed(task),
+        "missing": missing(task),
         "accuracy": task["accuracy"],
         "interval": interval(task["accuracy"]),
         "figures": _figures(task, kind),
@@ -70,6 +72,7 @@ def _parts(parts: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Any]:
                 "interval": interval(part["accuracy"]),
                 "macro_f1": part["macro_f1"],
                 "error": part["calibration"]["expected_error"],
+                "passed": _passed(part),
             }
             for name, part in parts.items()
         ],
@@ -79,6 +82,14 @@ def _parts(parts: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Any]:
             if name in largest
         ],
     }
+
+
+def _passed(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How many written answers pass their checks; None where labels were chosen."""
+    if "written" not in part:
+        return None
+    passed = part["written"]["passed_checks"]
+    return {**passed, "interval": interval(passed)}
 
 
 def _figures(quality: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -37,11 +37,35 @@ def _of_answers(written: Mapping[str, Any], right: Mapping[str, Any]) -> str:
             f"{right['rate']:.3f} pass the check against gold (95 % interval {interval(right)}, "
             f"{right['of']:,} records)"
         )
-    for key, name in (("valid", "valid JSON of the schema"), ("passed_checks", "pass the other checks")):
+    others = "pass the checks" if written["check"] is None else "pass the other checks"
+    for key, name in (("valid", "valid JSON of the schema"), ("passed_checks", others)):
         one = written[key]
         if one is not None and one["rate"] is not None:
             said.append(f"{one['rate']:.3f} {name} ({interval(one)})")
     return ", ".join(said)
+
+
+def missing(quality: Mapping[str, Any]) -> str | None:
+    """What nobody can tell of written answers, why, and what to do; None where some are held against gold."""
+    written = quality.get("written")
+    if written is None or quality["accuracy"]["of"]:
+        return None
+    wanted = [
+        None if written["check"] is not None else "give the task `check`",
+        None if written["with_gold"] else "name a column with right answers in input.gold",
+    ]
+    return (
+        f"How many answers are right is not known: {' and '.join(filter(None, wanted))}, and run the job "
+        "again, which takes the answers from its journal. Until then, read a sample (review-*.jsonl begins "
+        "with the most doubtful)."
+    )
+
+
+def failed(quality: Mapping[str, Any]) -> str | None:
+    """Which checks written answers fail, the most frequent first; None where they pass all."""
+    counts = quality.get("written", {}).get("failed", {})
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {name}" for name, count in ordered) or None
 
 
 def interval(share: Mapping[str, Any]) -> str:

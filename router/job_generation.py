@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from router.answer_checks import OWN_CHECKERS, is_entry_point
-from router.answer_schema import schema_problems
-from router.job_wording import dotted
+from router.answer_checks import OWN_CHECKERS, SAME, is_entry_point, length_misfit
+from router.answer_schema import misfit, schema_problems
+from router.job_wording import dotted, looks_secret
+from router.language import UNDETERMINED
+from router.language_codes import CODES, language_suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +68,37 @@ def generation_problems(task: Task) -> list[Problem]:
         says = f"is not one of {', '.join(OWN_CHECKERS)}, nor package.module:function; give one of these"
         problems.append((("check",), says, task.check))
     return problems
+
+
+def file_problems(task: Task) -> list[Problem]:
+    """Refuse what no answer can pass: a language that is never found, and examples that fail the checks.
+
+    The language of the examples is not held against them: of a few words it cannot be told for certain.
+    """
+    problems: list[Problem] = []
+    if task.language not in {None, SAME, *CODES}:
+        problems.append((("language",), _unknown_language(str(task.language)), task.language))
+    for number, example in enumerate(task.shown):
+        answer = (example.answer or "").strip()
+        why = None if task.answer_schema is None else misfit(task.answer_schema, answer)
+        if why is not None:
+            said = "" if looks_secret(why) else f" ({why})"
+            says = f"does not fit the task's schema{said}; correct it"
+        elif (why := length_misfit(task, answer)) is not None:
+            says = f"is an answer that would not be trusted ({why}); correct it, or the bound"
+        else:
+            continue
+        problems.append((("examples", number, "answer"), says, answer))
+    return problems
+
+
+def _unknown_language(code: str) -> str:
+    if code == UNDETERMINED:
+        return "stands for languages that cannot be told; leave it out to allow any"
+    return (
+        "is no code that the language detector can find, so answers would fail; "
+        f"{language_suggestion(code)} (docs/generate.md lists all; same: the language of the text)"
+    )
 
 
 def example_problems(task: Task) -> list[Problem]:

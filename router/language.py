@@ -47,7 +47,7 @@ _SCRIPTS = (
 _ENOUGH_OF_SCRIPT = 0.2
 """The share of the letters: Japanese has Chinese characters between the others, and texts quote names."""
 
-_KNOWN_AS = {"arz": "ar", "als": "de", "bar": "de", "nds": "de", "wuu": "zh", "yue": "zh"}
+KNOWN_AS = {"arz": "ar", "als": "de", "bar": "de", "nds": "de", "wuu": "zh", "yue": "zh"}
 """Varieties that the model tells apart from a language, though rules and people mean the language."""
 
 
@@ -109,7 +109,7 @@ def _likeliest(found: Sequence[Mapping[str, object]]) -> str:
     scores: dict[str, float] = defaultdict(float)
     for one in found:
         code = str(one["lang"])
-        code = _KNOWN_AS.get(code, code)
+        code = KNOWN_AS.get(code, code)
         scores[code] += float(str(one["score"])) * (1.0 if code in _COMMON else _RARE_WEIGHT)
     if not scores:
         return UNDETERMINED

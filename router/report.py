@@ -74,6 +74,7 @@ def render_report(
         models=_models(summary, tables),
         **_of_tables(tables, summary["records"]["dead_lettered"], manifest),
         statuses=_statuses(summary["status"]),
+        checks=summary.get("checks"),
         judge=_judge(summary.get("judge")),
         quality={**known_quality(summary, tables, certifying), "written": _writes(manifest)},
         dead_letters=sorted(summary.get("dead_letters", {}).items(), key=lambda item: (-item[1], item[0])),
@@ -204,4 +205,5 @@ def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
         "disputed": data["why"] == "disputed",
         "small_labels": [cut(label) for label in data["small_labels"]],
         "small_confidence": data["small_confidence"],
+        "checks": [cut(one) for one in data.get("checks", ())],
     }

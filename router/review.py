@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 REVIEW_ROWS = 500
 """The most rows that are offered."""
 
+_FAILED = -1.0
+"""The rank of what fails a check: below every confidence."""
 _KINDS = ("needs_human", "disputed", "unsure")
 
 
@@ -94,13 +96,16 @@ def order_review(rows: Iterable[ReviewRow]) -> list[ReviewRow]:
 def _kind(row: Annotated) -> tuple[str, float] | None:
     """Which of `_KINDS` the record is of, and its rank; None where it is not worth a look.
 
-    A copy is not, because its original is there, nor an answer without a confidence that nobody disputes.
+    A copy is not, because its original is there, nor an answer without a confidence that nobody disputes. A
+    written answer that fails a check comes before all that are only unsure.
     """
     said, small = row.annotation, row.overruled
     if said.status is Status.DUPLICATE:
         return None
     if said.status is Status.NEEDS_HUMAN:
         return "needs_human", 0.0
+    if said.checks:
+        return "unsure", _FAILED
     # Two written answers hardly ever are the same, which is no dispute.
     if said.checks is None and small is not None and set(small.labels) != set(said.labels):
         return "disputed", math.inf if small.confidence is None else -small.confidence
@@ -109,7 +114,7 @@ def _kind(row: Annotated) -> tuple[str, float] | None:
 
 def _review_row(row: Annotated, *, disputed: bool, rank: float) -> ReviewRow:
     record, annotation = row.record, row.annotation
-    said = Opinion(annotation.model, annotation.labels, annotation.confidence)
+    said = Opinion(annotation.model, annotation.labels, annotation.confidence, annotation.checks or ())
     return ReviewRow(
         disputed=disputed,
         rank=rank,

@@ -49,6 +49,7 @@ def review_task(
         "small_labels": list(row.small.labels),
         "small_model": row.small.model,
         "small_confidence": row.small.confidence,
+        **({"checks": list(row.said.checks)} if written else {}),
     }
     choices = {
         "from_name": row.task,
@@ -82,6 +83,8 @@ def _suggestions(row: ReviewRow, *, several: bool) -> dict[str, Any]:
 def _why(row: ReviewRow) -> str:
     if row.status is Status.NEEDS_HUMAN:
         return Status.NEEDS_HUMAN.value
+    if row.said.checks:
+        return "failed_checks"
     return "disputed" if row.disputed else "unsure"
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from router.evaluation import share
+from router.failed_checks import checks_summary, count_checks
 from router.judge import count_judged, judge_summary
 from router.records import (
     JUDGE_STATUSES,
@@ -53,6 +54,8 @@ class Tally:
     """When the models' answers came."""
     judge: Counter[str] = field(default_factory=Counter)
     """What came of disputes (`router.judge.count_judged`)."""
+    checks: Counter[str] = field(default_factory=Counter)
+    """Written answers, and which checks they fail (`router.failed_checks.count_checks`)."""
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
@@ -73,6 +76,7 @@ class Tally:
             self.lost_usd + other.lost_usd,
             self.timeline + other.timeline,
             self.judge + other.judge,
+            self.checks + other.checks,
         )
 
 
@@ -83,7 +87,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     by_model: dict[str, Usage] = {}
     audits: list[bool] = []
     timed: list[tuple[str, Usage]] = []
-    judged = Counter[str]()
+    judged, checks = Counter[str](), Counter[str]()
     for row in rows:
         count += 1
         usage += row.usage
@@ -97,6 +101,8 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         audits += [] if row.audit is None else [row.audit]
         if row.judged is not None:
             judged += count_judged(row.judged)
+        if row.annotation.checks is not None:
+            checks += count_checks(row.annotation)
     return Tally(
         annotated=count,
         usage=usage,
@@ -109,6 +115,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         agreed=sum(audits),
         timeline=timeline_of(timed),
         judge=judged,
+        checks=checks,
     )
 
 
@@ -246,6 +253,7 @@ def summarise(
         "gate": gate_summary(gate, tally),
         **({"audit": _audit(tally)} if tally.audited else {}),
         **({"judge": judge_summary(tally.judge, tally.usage_by_model)} if tally.judge else {}),
+        **({"checks": checks_summary(tally.checks, large)} if tally.checks else {}),
         **({} if over_time is None else {"over_time": over_time}),
         "seconds": round(seconds, 3),
         "records_per_second": round(tally.annotated / seconds, 3) if seconds > 0 else 0.0,

@@ -167,6 +167,25 @@ def printed(contents: Mapping[str, Any]) -> str:
     return said.getvalue()
 
 
+def test_answers_that_fail_checks_are_told_in_one_line() -> None:
+    """Only where there are any."""
+    sums = {
+        "answers": 3,
+        "failed": 2,
+        "by_check": {"length": 2},
+        "by_status": {"kept": 2},
+        "note": "ask less",
+    }
+
+    lines = printed({**summary(), "checks": sums}).splitlines()
+
+    assert lines[-2] == (
+        "Failed checks: 2 of 3 written answers (2 length) stand but are not to be trusted. To do: ask less. "
+        "annotation.checks says why."
+    )
+    assert "checks" not in printed({**summary(), "checks": {**sums, "failed": 0}})
+
+
 def test_the_table_shows_models_costs_and_the_estimate() -> None:
     """Also a model that was asked and never had the last word."""
     text = printed(

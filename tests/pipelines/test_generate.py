@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -9,11 +10,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
 from pipelines.evaluate import evaluate_output, write_evaluation
 from pipelines.prepare import prepare
+from pipelines.show_quality import print_quality
 from router.answer_checks import CheckerError
-from router.evaluation_wording import headline
+from router.evaluation_wording import headline, missing
 from tests.fake_batch_server import FakeBatchServer, Line
 from tests.fake_llm_server import Behaviour, FakeLlmServer
 from tests.fake_models import FakeScorer
@@ -105,6 +108,60 @@ def test_what_fails_a_check_stands_where_nobody_else_can_be_asked(world: World) 
     assert said["reason"] == (
         "length: cut off at max_tokens (16); confidence 0.000 below 0.5, no model to escalate to"
     )
+
+
+def test_what_fails_a_check_is_counted(world: World) -> None:
+    """In the summary and in the report, copies too; the review begins with it and says why."""
+    world.write_lines(
+        [
+            {"id": "1", "text": "unsure small=[Rome]:0.01"},
+            {"id": "2", "text": "cut small=[It is a…]:0.99"},
+            {"id": "3", "text": "cut small=[It is a…]:0.99"},
+        ]
+    )
+
+    written = world.run(tasks=[ANSWER], routing={"default": "small", "gate": {"min_confidence": 0.5}})
+
+    assert written.summary["checks"] == {
+        "answers": 3,
+        "failed": 2,
+        "by_check": {"length": 2},
+        "by_status": {"duplicate": 1, "kept": 1},
+        "note": "raise max_tokens or ask for less; name a larger model in routing.escalate_to",
+    }
+    rows = json_lines(world.output / "review-00000-of-00001.jsonl")
+    assert [(row["id"], row["data"]["why"], row["data"]["checks"]) for row in rows] == [
+        ("2", "failed_checks", ["length: cut off at max_tokens (16)"]),
+        ("1", "unsure", []),
+    ]
+    page = " ".join((world.output / "report.html").read_text().split())
+    assert "2 of 3 written answers <b>fail a check of their task</b>" in page
+    assert 'fails <span class="foreign" dir="auto">length: cut off at max_tokens (16)</span>' in page
+
+
+def test_what_the_large_model_does_not_mend_is_counted_by_status(world: World) -> None:
+    """It said nothing twice, so the small model's answer stands, which was cut off too."""
+    world.write_lines(
+        [{"id": "1", "text": "cut small=[It is…]:0.9"}, {"id": "2", "text": "q small=[Rome]:0.9"}]
+    )
+    with FakeLlmServer(answer=lambda _: "") as server:
+        written = world.run(tasks=[ANSWER], models=hosted(world, server))
+
+    assert written.statuses() == {"1": "llm_unusable", "2": "kept"}
+    found = written.summary["checks"]
+    assert (found["answers"], found["failed"], found["by_status"]) == (2, 1, {"llm_unusable": 1})
+    assert found["note"] == "raise max_tokens or ask for less"
+
+
+def test_a_job_with_labels_only_counts_no_checks(world: World) -> None:
+    """Its summary and its review have the keys that they always had."""
+    world.write_lines([{"id": "1", "text": "fine =positive:0.3"}])
+
+    written = world.run(routing={"default": "small", "gate": {"min_confidence": 0.5}})
+
+    [row] = json_lines(world.output / "review-00000-of-00001.jsonl")
+    assert "checks" not in written.summary
+    assert "checks" not in row["data"]
 
 
 def test_the_request_holds_schema_and_bound(world: World) -> None:
@@ -318,6 +375,7 @@ def test_evaluate_tells_how_many_answers_pass_the_check(world: World) -> None:
     assert task["written"]["failed"] == {"length": 1}
     assert task["written"]["characters"]["0.5"] == 4.0
     assert headline(task).startswith("0.500 pass the check against gold (95 % interval 0.013 to 0.987")
+    assert missing(task) is None
     write_evaluation(str(world.output), found)
     page = (world.output / "evaluation.html").read_text()
     assert "Pass the check" in page
@@ -335,6 +393,42 @@ def test_evaluate_needs_no_gold_for_what_can_be_checked_without(world: World) ->
 
     assert (task["written"]["valid"]["count"], task["written"]["valid"]["of"]) == (1, 2)
     assert headline(task).startswith("no `check`, so nothing tells which answers are right, 0.500 valid JSON")
+
+
+@pytest.mark.parametrize(
+    ("check", "gold", "wanted"),
+    [
+        (None, False, "give the task `check` and name a column with right answers in input.gold"),
+        (None, True, "give the task `check`"),
+        ("exact", False, "name a column with right answers in input.gold"),
+    ],
+)
+def test_evaluate_says_what_is_missing_to_tell_right_answers(
+    world: World, check: str | None, gold: bool, wanted: str
+) -> None:
+    """In one line, with what to do; the tables show what is known without."""
+    world.write_lines(
+        [{"id": "1", "text": "a small=[Rome]:0.9", "truth": "Rome"}, {"id": "2", "text": "b small=[Be…]:0.9"}]
+    )
+    source = {"path": str(world.folder / "in.jsonl"), "id": "id", **({"gold": "truth"} if gold else {})}
+    routing = {"default": "small", "gate": {"min_confidence": 0.5}}
+    world.run(tasks=[{**ANSWER, **({"check": check} if check else {})}], input=source, routing=routing)
+
+    found = evaluate_output(str(world.output))
+
+    said = io.StringIO()
+    print_quality(found, Console(file=said, width=100))
+    lines = said.getvalue().splitlines()
+    [line] = [line for line in lines if line.startswith("How many answers are right is not known")]
+    assert line.startswith(f"How many answers are right is not known: {wanted}, and run the job again")
+    assert "Failed checks: 1 length." in lines
+    assert "pass the checks" in said.getvalue()
+    assert "macro F1" not in said.getvalue()
+    write_evaluation(str(world.output), found)
+    page = " ".join((world.output / "evaluation.html").read_text().split())
+    assert line in page
+    assert "No answer carries a confidence" not in page
+    assert '<td class="number">2</td><td class="number">1</td><td class="number">0.500</td>' in page
 
 
 def test_the_report_states_the_promise_in_its_own_words(world: World) -> None:

@@ -88,6 +88,49 @@ WRONG = [
         {"labels": LABELS, "examples": [{"text": "x", "answer": "a"}]},
         "tasks[0].examples[0].label: missing; give the right label from the list",
     ),
+    (
+        {"kind": "generate", "language": "jp"},
+        (
+            "tasks[0].language: 'jp' is no code that the language detector can find, so answers would fail; "
+            "did you mean ja? (docs/generate.md lists all; same: the language of the text)"
+        ),
+    ),
+    (
+        {"kind": "generate", "language": "und"},
+        "tasks[0].language: 'und' stands for languages that cannot be told; leave it out to allow any",
+    ),
+    (
+        {"kind": "generate", "language": ["de", "en"]},
+        (
+            "tasks[0].language: a list is not text; give generate: the code of the language that answers "
+            "must be in, or same for that of the text"
+        ),
+    ),
+    (
+        {
+            "kind": "generate",
+            "schema": SCHEMA,
+            "examples": [{"text": "x", "answer": '{"city": "Oslo"}'}, {"text": "y", "answer": '{"city": 7}'}],
+        },
+        (
+            "tasks[0].examples[1].answer: '{\"city\": 7}' does not fit the task's schema "
+            "(city: 7 is not of type 'string'); correct it"
+        ),
+    ),
+    (
+        {"kind": "generate", "schema": SCHEMA, "examples": [{"text": "x", "answer": {"city": "Oslo"}}]},
+        (
+            "tasks[0].examples[0].answer: a mapping is not text; give the right answer as text, where the "
+            "task is generate: JSON in quotes where it has a schema"
+        ),
+    ),
+    (
+        {"kind": "generate", "max_characters": 4, "examples": [{"text": "x", "answer": "Paris"}]},
+        (
+            "tasks[0].examples[0].answer: 'Paris' is an answer that would not be trusted (5 characters, more "
+            "than 4); correct it, or the bound"
+        ),
+    ),
     ({}, "tasks[0].labels: missing; give the labels to choose from"),
     ({"labels": []}, "tasks[0].labels: a list has 0 entries; give at least 1"),
 ]
@@ -97,6 +140,44 @@ WRONG = [
 def test_what_does_not_go_together_is_refused(task: dict[str, Any], line: str) -> None:
     """With the place, and what to do."""
     assert line in said(job(task))
+
+
+@pytest.mark.parametrize("code", ["same", None, "de", "tl"])
+def test_languages_that_can_be_found_are_taken(code: str | None) -> None:
+    """As is the text's own, and any."""
+    assert parse_job(job({"kind": "generate", "language": code})).tasks[0].language == code
+
+
+def test_examples_may_be_in_another_language() -> None:
+    """Of a few words it cannot be told for certain."""
+    shown = {"text": "x", "answer": "The kettle leaks, and the customer wants the money back."}
+
+    assert parse_job(job({"kind": "generate", "language": "de", "examples": [shown]})).tasks[0].shown
+
+
+def test_what_earlier_versions_allowed_is_read_from_their_outputs() -> None:
+    """Only a job file is refused: the manifest of a finished job is still to be read."""
+    task = {"name": "t", "kind": "generate", "instruction": "i", "language": "jp", "schema": SCHEMA}
+
+    found = Task.model_validate({**task, "examples": [{"text": "x", "answer": "no JSON"}]})
+
+    assert (found.language, found.shown[0].answer) == ("jp", "no JSON")
+
+
+def test_a_problem_of_an_example_that_looks_like_a_key_is_told_without_it() -> None:
+    """Neither as the value nor in the reason."""
+    key = "sk-" + "a1" * 20
+    task = {
+        "kind": "generate",
+        "schema": SCHEMA,
+        "examples": [{"text": "x", "answer": f'{{"city": ["{key}"]}}'}],
+    }
+
+    [line] = said(job(task))
+
+    assert line == (
+        "tasks[0].examples[0].answer: the value (not shown) does not fit the task's schema; correct it"
+    )
 
 
 def test_a_promise_needs_a_checker() -> None:
@@ -148,7 +229,7 @@ def test_a_job_that_was_written_is_read_again(tmp_path: pathlib.Path) -> None:
     """With the schema in the place of its file, which may be gone."""
     path = tmp_path / "schema.yaml"
     path.write_text(yaml.safe_dump(SCHEMA))
-    task = {"kind": "generate", "schema": str(path), "examples": [{"text": "x", "answer": "y"}]}
+    task = {"kind": "generate", "schema": str(path), "examples": [{"text": "x", "answer": '{"city": "y"}'}]}
     found = parse_job(job(task))
     path.unlink()
 

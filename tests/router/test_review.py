@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,17 @@ def test_unsure_and_disputed_records_take_turns() -> None:
     ]
 
     assert offered([rows]) == ["r1", "r4", "r3", "r2", "r5", "r0"]
+
+
+def test_answers_that_fail_a_check_come_before_unsure_ones() -> None:
+    """Also where a model that is not calibrated gave them no confidence."""
+    rows = [record(0, 0.0), record(1, None), record(2, 0.4)]
+    failing = [
+        replace(one, annotation=replace(one.annotation, checks=("length: the answer is empty",)))
+        for one in rows[1:]
+    ]
+
+    assert offered([[rows[0], *failing]]) == ["r1", "r2", "r0"]
 
 
 def test_equal_rows_come_in_input_order() -> None:

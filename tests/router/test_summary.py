@@ -62,6 +62,21 @@ def test_annotated_records_are_added_up() -> None:
     }
 
 
+def test_failed_checks_are_added_up_over_parts() -> None:
+    """Only jobs with written answers have the key."""
+    one = replace(ROWS[0], annotation=replace(ROWS[0].annotation, checks=("length: the answer is empty",)))
+    two = replace(ROWS[2], annotation=replace(ROWS[2].annotation, checks=()))
+    gate = fixed_gate(0.8)
+
+    found = summarise(
+        tally_annotated([one]) + tally_annotated([two, *ROWS]), read=6, seconds=1.0, gate=gate, large="big"
+    )
+
+    assert found["checks"]["answers"] == 2
+    assert found["checks"]["by_check"] == {"length": 1}
+    assert "checks" not in summarise(tally_annotated(ROWS), read=4, seconds=1.0, gate=gate, large="big")
+
+
 def test_dead_letters_are_counted_by_reason() -> None:
     """Each has exactly one."""
     found = tally_dead([letter(Reason.EMPTY_TEXT), letter(Reason.EMPTY_TEXT), letter(Reason.INVALID_JSON)])
