@@ -31,7 +31,8 @@ from transforms.ask_student import AskStudent
 from transforms.calibrate_labels import AskPilot
 from transforms.decide_records import Decided, DecideRecords
 from transforms.finish_job import Ending, finish_job
-from transforms.index_records import IndexOutput, IndexRecords, Sampling
+from transforms.index_records import IndexOutput, IndexRecords
+from transforms.index_splits import Sampling
 from transforms.read_copies import ReadCopies
 from transforms.read_records import DEAD, SHARED, Reader, ReadRecords
 from transforms.slm_handler import LlamaCppModelHandler

@@ -18,7 +18,8 @@ from router.identity import text_key
 from router.pilot import Pilot, read_pilot
 from transforms.ask_pilot import AskModels, save_failures, save_pilot
 from transforms.batch_times import BatchTimes, batch_times
-from transforms.index_records import IndexRecords, Sampling
+from transforms.index_records import IndexRecords
+from transforms.index_splits import Sampling
 from transforms.journal import Journal, JournalOf
 from transforms.read_corrections import read_corrections
 

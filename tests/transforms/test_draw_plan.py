@@ -11,7 +11,8 @@ from apache_beam import pvalue
 from router.census import Census
 from tests.transforms.local_pipeline import job_on, lines_file, local_pipeline, reader_of
 from transforms.draw_plan import PlanDraw, read_draw, save_draw
-from transforms.index_records import IndexRecords, Sampling
+from transforms.index_records import IndexRecords
+from transforms.index_splits import Sampling
 
 if TYPE_CHECKING:
     import pathlib

@@ -11,7 +11,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from router.identity import text_key
 from router.repeats import unpack_repeats
 from tests.transforms.local_pipeline import job_on, labelled, lines_file, local_pipeline, reader_of
-from transforms.index_records import IndexRecords, Sampling
+from transforms.index_records import IndexRecords
+from transforms.index_splits import Sampling
 
 if TYPE_CHECKING:
     import pathlib

@@ -13,7 +13,8 @@ from router.pilot import pilot_key, pilot_salt, read_pilot
 from router.records import Position, Record
 from tests.transforms.local_pipeline import job_on, lines_file, local_pipeline, reader_of
 from transforms.ask_pilot import save_pilot
-from transforms.index_records import IndexRecords, Sampling
+from transforms.index_records import IndexRecords
+from transforms.index_splits import Sampling
 
 if TYPE_CHECKING:
     import pathlib
