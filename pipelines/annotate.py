@@ -20,12 +20,13 @@ from apache_beam import pvalue
 from apache_beam.ml.inference.base import RunInference
 
 from router.adapters import AdaptedModel
-from router.decide import Policy, Readings
+from router.decide import Policy
 from router.job import LlamaCppModel
 from router.job_generation import GENERATE
 from router.names import JUDGE, STUDENT
 from router.pilot import pilot_salt
 from router.records import Annotated, DeadLetter, Work
+from router.verdict import Readings
 from transforms.ask_in_batches import Asked, asking
 from transforms.ask_student import AskStudent
 from transforms.calibrate_labels import AskPilot

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from pipelines.annotate import Plan
     from router.calibration import ModelCalibration
-    from router.decide import Readings
     from router.gate_calibration import GateCalibration
     from router.job import Gate
+    from router.verdict import Readings
 
 
 def calibrated_plan(plan: Plan, options: PipelineOptions, tell: Callable[[str], None]) -> Plan:

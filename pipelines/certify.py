@@ -11,7 +11,6 @@ import numpy as np
 from pipelines.fit_answers import NEVER
 from router.calibration import answers_of, surety
 from router.certification import Certificate, Certification, CertifyingRows, certify, certify_slices
-from router.decide import Readings, read_answer
 from router.evaluation import calibration_error, reliability, share
 from router.evidence import gather
 from router.gate import NOTHING, GateRule, call_size, least_gain, slice_of
@@ -23,6 +22,7 @@ from router.likeness import agree
 from router.names import STUDENT
 from router.records import Answer, Usage
 from router.rules import wanted
+from router.verdict import Readings, read_answer
 from transforms.journal_scan import paid_calls
 from transforms.route_records import load_router
 

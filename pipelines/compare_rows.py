@@ -15,7 +15,6 @@ from pipelines.fit_models import fit_models
 from pipelines.pilot_run import PilotRun
 from router.bias import estimate_bias
 from router.comparison import Said, Tagged
-from router.decide import read_answer
 from router.escalation import Large, Outcome, Small
 from router.findings import Wanted
 from router.gate import NOTHING
@@ -23,6 +22,7 @@ from router.identity import text_key
 from router.job import Gate, LlamaCppModel
 from router.likeness import agree
 from router.oracle import gold_labels, oracle_labels
+from router.verdict import read_answer
 from transforms.route_records import load_router
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from pipelines.fit_models import Fitted
     from pipelines.pilot_run import Prompts
-    from router.decide import Readings
     from router.escalation import Terms
     from router.records import Answer, Work
+    from router.verdict import Readings
 
     Labels = Sequence[frozenset[str] | None]
     Answers = Mapping[tuple[str, bytes], Answer]

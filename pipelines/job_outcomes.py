@@ -13,12 +13,12 @@ import polars as pl
 from pipelines.calibration_store import CalibrationError, load_artefact
 from pipelines.errors import OutputError
 from router.bias import estimate_bias
-from router.decide import read_answer
 from router.evaluation import write_labels
 from router.identity import text_key
 from router.job import Job
 from router.job_generation import GENERATE
 from router.oracle import gold_labels, oracle_labels
+from router.verdict import read_answer
 from transforms.journal_scan import answers_of
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from router.decide import Readings
     from router.job import Task
     from router.records import Answer
+    from router.verdict import Readings
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from pipelines.annotate import Plan
     from router.calibration import ChosenPrompt, ModelCalibration
-    from router.decide import Readings
     from router.job import Task
     from router.student import Student
+    from router.verdict import Readings
 
 _OTHERS = "labels or instruction are others than the pack's, or the sentence encoder is"
 

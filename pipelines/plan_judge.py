@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipelines.annotate import Plan
-    from router.decide import Readings
     from router.records import Answer
+    from router.verdict import Readings
 
 _STEPS = 3
 """Requests about a dispute, where none was judged yet: two tools and a verdict."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipelines.pilot_run import PilotRun
-    from router.decide import Readings
     from router.forecast import Path
+    from router.verdict import Readings
 
 FIRST, MOST = 300, 1200
 """Records that small models answer: more are asked about until the share of large calls is well known."""

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from router.answer_checks import failed_checks
-from router.answer_confidence import raw_confidence
-from router.bias import remove_bias
-from router.calibration import ModelCalibration, NotCalibrated, answers_of, surety
 from router.gate import NOTHING, GateRule
 from router.judge import JudgeRule, settle
 from router.judgement import View
@@ -28,16 +23,13 @@ from router.records import (
     Work,
 )
 from router.rules import why_matched
-from router.student import StudentReading
+from router.verdict import Readings, Verdict, read_answer
 
 if TYPE_CHECKING:
-    from router.bias import LabelBias
-    from router.generated import Generated
+    from collections.abc import Mapping
+
     from router.job import Job, Task, When
     from router.records import Answer
-
-Readings = Mapping[tuple[str, str], "LabelBias | ModelCalibration | StudentReading | NotCalibrated"]
-"""How the scores of each (model, task) are read: with their bias removed, or as a calibration learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +61,6 @@ class Policy:
         conditions = tuple(one.when for one in job.routing.rules)
         rule = replace(rule, audit=audit)
         return cls(tasks, rule, job.routing.escalate_to, conditions, final, JudgeRule.of(job))
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """An answer as labels with a confidence; no labels where the model failed."""
-
-    labels: tuple[str, ...]
-    confidence: float | None
-    scores: tuple[tuple[str, float], ...]
-    checks: tuple[str, ...] | None = None
-    """What a written answer does not pass; None for labels."""
 
 
 def decide(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter | Work:
@@ -120,8 +101,16 @@ def _judge(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLe
             return _fall_back(work, policy, readings)
         return ask_next(work, large)
     if not last.weighed or large is None or last.model == large:
-        return _finished(work, verdict, policy, readings)
+        return _better(work, verdict, policy, readings) or _finished(work, verdict, policy, readings)
     return _gate(work, verdict, policy, readings)
+
+
+def _better(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> Annotated | None:
+    """The record with an earlier answer that passes the checks which the last one fails."""
+    if not verdict.checks:
+        return None
+    reason = f"{work.answers[-1].model}: {verdict.checks[0]}"
+    return _earlier(work, policy, readings, (Status.LLM_UNUSABLE, reason), passing=True)
 
 
 def _gate(work: Work, verdict: Verdict, policy: Policy, readings: Readings) -> Annotated | Work:
@@ -191,55 +180,6 @@ def _threshold(work: Work, labels: tuple[str, ...], policy: Policy) -> float:
     return policy.gate.threshold_of(work.route, labels)
 
 
-def read_answer(answer: Answer, task: Task, readings: Readings) -> Verdict | None:
-    """Labels and confidence of an answer, None where the model gave none.
-
-    multi_label: a label applies from .5 on, and the confidence is that of the least certain decision.
-    """
-    if answer.labels is not None:
-        return Verdict(answer.labels, answer.confidence, ())
-    if answer.generated is not None:
-        return _read_written(answer.generated, task, readings.get((answer.model, task.name)))
-    if answer.scores is None:
-        return None
-    names, multi = task.label_names, task.kind == "multi_label"
-    reading = readings.get((answer.model, task.name))
-    confidence: float | None
-    if isinstance(reading, ModelCalibration | StudentReading):
-        probabilities, confidence = reading.read(answer.scores)
-    elif isinstance(reading, NotCalibrated):
-        probabilities, confidence = answer.scores.probabilities, None
-    else:
-        probabilities = answer.scores.probabilities
-        if not multi:
-            probabilities = remove_bias(probabilities, reading)
-        confidence = float(surety(probabilities[None, :], multi_label=multi)[0])
-    [labels] = answers_of(probabilities[None, :], names, multi_label=multi)
-    pairs = zip(names, probabilities.tolist(), strict=True)
-    return Verdict(labels, confidence, tuple(sorted(pairs, key=_probability, reverse=True)))
-
-
-def _read_written(
-    answer: Generated,
-    task: Task,
-    reading: LabelBias | ModelCalibration | StudentReading | NotCalibrated | None,
-) -> Verdict:
-    """A written answer: what fails a check is not to be trusted at all."""
-    checks = failed_checks(task, answer)
-    confidence = raw_confidence(answer)
-    if isinstance(reading, ModelCalibration):
-        confidence = reading.sure_of(answer)
-    elif isinstance(reading, NotCalibrated):
-        confidence = None
-    if checks and confidence is not None:
-        confidence = 0.0
-    return Verdict((answer.text,), confidence, (), checks)
-
-
-def _probability(score: tuple[str, float]) -> float:
-    return score[1]
-
-
 def _status(work: Work, verdict: Verdict, policy: Policy, overruled: Opinion | None) -> tuple[Status, str]:
     rule = _ruled(work, policy)
     if len(work.answers) > 1:
@@ -299,17 +239,28 @@ _FALL_BACK = {
 def _fall_back(work: Work, policy: Policy, readings: Readings) -> Annotated | DeadLetter:
     last = work.answers[-1]
     status, reason = _FALL_BACK[last.failure or Failure.ERROR]
-    task = policy.tasks[work.record.task]
-    for answer in reversed(work.answers[:-1]):
-        verdict = read_answer(answer, task, readings)
-        if verdict is not None:
-            # An answer that was to be audited is trusted all the same.
-            if answer.weighed and _trusted(work, verdict, policy):
-                status = Status.KEPT if work.route.rule is None else Status.ROUTED
-            return _annotate(work, verdict, answer, status, last.detail)
+    stands = _earlier(work, policy, readings, (status, last.detail))
+    if stands is not None:
+        return stands
     record, detail = work.record, f"{last.model}: {last.detail}"
     calls = {name: used for name, used in _account(work)[0].items() if used != Usage()}
     return DeadLetter(record.position, record.id, reason, detail, "answer", None, calls)
+
+
+def _earlier(
+    work: Work, policy: Policy, readings: Readings, told: tuple[Status, str], *, passing: bool = False
+) -> Annotated | None:
+    """The record with the latest earlier answer that says something; `passing`: that fails no check."""
+    task = policy.tasks[work.record.task]
+    for answer in reversed(work.answers[:-1]):
+        verdict = read_answer(answer, task, readings)
+        if verdict is None or (passing and verdict.checks):
+            continue
+        # An answer that was to be audited is trusted all the same.
+        if answer.weighed and _trusted(work, verdict, policy):
+            told = (Status.KEPT if work.route.rule is None else Status.ROUTED, told[1])
+        return _annotate(work, verdict, answer, *told)
+    return None
 
 
 def _annotate(work: Work, verdict: Verdict, answer: Answer, status: Status, reason: str) -> Annotated:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from router.decide import read_answer
 from router.evaluation import quality, share, write_labels
 from router.oracle import gold_labels
+from router.verdict import read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from router.decide import read_answer
 from router.job_generation import GENERATE
+from router.verdict import read_answer
 
 if TYPE_CHECKING:
     from router.job import Task

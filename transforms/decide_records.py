@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import apache_beam as beam
 from apache_beam import pvalue
 
-from router.decide import Policy, Readings, decide
+from router.decide import Policy, decide
 from router.records import Annotated, Work
+from router.verdict import Readings
 from transforms.read_copies import light_outcome
 from transforms.read_records import DEAD, SHARED, whole_row
 

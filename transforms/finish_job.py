@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from router.bias import LabelBias
-    from router.decide import Readings
+    from router.verdict import Readings
     from transforms.output_rows import RowFormat
     from transforms.write_output import Part
 

@@ -10,7 +10,7 @@ import pytest
 
 from router.bias import LabelBias
 from router.confidence import ConfidenceCurve
-from router.decide import Policy, ask_next, decide, read_answer
+from router.decide import Policy, ask_next, decide
 from router.records import (
     Annotated,
     Answer,
@@ -24,6 +24,7 @@ from router.records import (
     Work,
 )
 from router.student import StudentReading
+from router.verdict import read_answer
 from tests.router.job_example import EXAMPLE
 from tests.router.work_examples import SENTIMENT, TOPICS, failed, policy, said, scored, work
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from router.confidence import ConfidenceCurve
-from router.decide import Policy, ask_next, decide, read_answer
+from router.decide import Policy, ask_next, decide
 from router.gate import NOTHING, GateRule
 from router.head import Head
 from router.job_loading import parse_job
 from router.records import Annotated, Answer, DeadLetter, Failure, LabelScores, Opinion, Status, Usage, Work
+from router.verdict import read_answer
 from tests.router.calibration_examples import model
 from tests.router.job_example import edited
 from tests.router.work_examples import SENTIMENT, TOPICS, failed, policy, said, scored, work
