@@ -194,6 +194,8 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for path in sorted(arguments.out.glob("*.npz")):
         name, cell, _ = path.stem.rsplit("-", 2)
         cells[name, cell].append(path)
+    # The large model is asked with the plain prompt, whatever the small one is shown.
+    asked: dict[str, float] = {}
     for name, cell in sorted(cells, key=lambda one: (DATASETS.index(one[0]), CELLS.index(one[1]))):
         seen = read_cell(cells[name, cell])
         rows = seen.rows
@@ -213,7 +215,7 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "records a second": round(1 / seen.seconds, 2),
             "evaluated": round(seen.evaluated, 1),
             "tokens": round(seen.tokens, 1),
-            "usd a 1000": _money(seen, headed.get("avoided")),
+            "usd a 1000": _money(seen, asked.setdefault(name, seen.tokens), headed.get("avoided")),
         }
 
 
@@ -226,10 +228,13 @@ def headed_accuracy(rows: TrainingRows) -> float | None:
     return _rate(seen.argmax(axis=1) == rows.answers)
 
 
-def _money(seen: Seen, avoided: float | None) -> dict[str, str]:
-    """Dollars for a thousand records: the machine's, and with the large calls that are not spared."""
+def _money(seen: Seen, tokens: float, avoided: float | None) -> dict[str, str]:
+    """Dollars for a thousand records: the machine's, and with the large calls that are not spared.
+
+    `tokens` is what the large model reads of the task and a text.
+    """
     machine = Decimal(seen.seconds) * 1000 / 3600 * _USD_PER_HOUR
-    call = cost(PRICE, round(seen.tokens) + _SYSTEM_TOKENS, 0, _OUTPUT_TOKENS) * 1000
+    call = cost(PRICE, round(tokens) + _SYSTEM_TOKENS, 0, _OUTPUT_TOKENS) * 1000
     found = {"machine": f"{machine:.4f}", "large for all": f"{call:.4f}"}
     if avoided is not None:
         found["both"] = f"{machine + call * (1 - Decimal(avoided)):.4f}"
