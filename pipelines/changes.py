@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-
 _SHOWN_KEYS = 8
 
 

@@ -163,11 +163,11 @@ def _prepared(job: Job, options: PipelineOptions, limit: int | None, console: Co
     if sorts_tasks(job):
         named = ", ".join(task.name for task in job.tasks)
         say(console, f"no column names a record's task (input.task): the router sorts them into {named}")
-    return _with_heads(prepare(job, workers=workers, limit=limit, local=local), console)
+    return _opened(prepare(job, workers=workers, limit=limit, local=local), console)
 
 
-def _with_heads(plan: Plan, console: Console) -> Plan:
-    """The plan with what the job's packs have learned of its models."""
+def _opened(plan: Plan, console: Console) -> Plan:
+    """The plan with what the job's packs have learned; what has less effect than the job says is told."""
     for line in (*told_of_sources(plan.job, plan.opening.references), *told_of_judge_money(plan.judge)):
         say(console, line)
     if not plan.job.packs:
@@ -328,7 +328,7 @@ def read_summary(output: str) -> dict[str, Any]:
 
 def check_job(job: Job, console: Console) -> None:
     """Do all that `run` does before it asks a model, and say what was found."""
-    plan = _with_heads(prepare(job, workers=1), console)
+    plan = _opened(prepare(job, workers=1), console)
     if job.calibration.artefact is not None:
         from pipelines.calibration_store import load_artefact  # noqa: PLC0415 - see `plan_job`
 

@@ -60,7 +60,7 @@ class References:
 
 def uses_retrieval(job: Job) -> bool:
     """Whether any record of a job can be shown something of its own."""
-    return any(_examples_of(task.examples) or _context_of(task.context) for task in job.tasks)
+    return any(True for task in job.tasks for _ in _named_by(task))
 
 
 def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]:
@@ -78,8 +78,9 @@ def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]
 def told_of_sources(job: Job, references: References) -> list[str]:
     """A line for each source of a task from which no model is shown anything, or less than the job says."""
     lines = []
-    for name, key, source in _retrieving(job):
-        place, size = f"tasks.{name}.{key}", references.sizes.get(f"{_KINDS[key]} of {name}")
+    named = ((task.name, *one) for task in job.tasks for one in _named_by(task))
+    for name, key, kind, source in named:
+        place, size = f"tasks.{name}.{key}", references.sizes.get(f"{kind} of {name}")
         if not shown_to(job, source):
             if job.routing.judge is None:
                 lines.append(
@@ -92,20 +93,6 @@ def told_of_sources(job: Job, references: References) -> list[str]:
                 f"{source.path} that can be, and nothing is searched for; give fewer, or add to the source"
             )
     return lines
-
-
-_KINDS = {"examples": "examples", "context": "passages"}
-
-
-def _retrieving(job: Job) -> Iterator[tuple[str, str, ExampleSource | ContextSource]]:
-    """The sources from which models may be shown something: their tasks, the keys there, and they."""
-    for task in job.tasks:
-        for key, source in (
-            ("examples", _examples_of(task.examples)),
-            ("context", _context_of(task.context)),
-        ):
-            if source is not None:
-                yield task.name, key, source
 
 
 def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool) -> References:
@@ -172,20 +159,22 @@ class _Source:
 
 
 def _sources(job: Job, task: Task) -> Iterator[_Source]:
-    place, judged = f"tasks.{task.name}", job.routing.judge is not None
-    if (examples := _examples_of(task.examples, judged=judged)) is not None:
-        rows = read_labelled_rows(job, task, examples)
-        yield _Source("examples", f"{place}.examples", examples, rows)
-    if (context := _context_of(task.context, judged=judged)) is not None:
-        yield _Source("passages", f"{place}.context", context, read_passages(job, task, context))
+    for key, kind, source in _named_by(task, judged=job.routing.judge is not None):
+        if isinstance(source, ExampleSource):
+            rows = read_labelled_rows(job, task, source)
+        else:
+            rows = read_passages(job, task, source)
+        yield _Source(kind, f"tasks.{task.name}.{key}", source, rows)
 
 
-def _examples_of(examples: object, *, judged: bool = False) -> ExampleSource | None:
-    return examples if isinstance(examples, ExampleSource) and (examples.k or judged) else None
-
-
-def _context_of(context: ContextSource | None, *, judged: bool = False) -> ContextSource | None:
-    return context if context is not None and (context.k or judged) else None
+def _named_by(
+    task: Task, *, judged: bool = False
+) -> Iterator[tuple[str, str, ExampleSource | ContextSource]]:
+    """What a task retrieves from, or its judge may search: the key, what its rows are, and the source."""
+    if isinstance(task.examples, ExampleSource) and (task.examples.k or judged):
+        yield "examples", "examples", task.examples
+    if task.context is not None and (task.context.k or judged):
+        yield "context", "passages", task.context
 
 
 def _stored(digest: str, rows: Sequence[ReferenceRow]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from router.evaluation import read_labels
+from router.failed_checks import told_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,9 +64,7 @@ def missing(quality: Mapping[str, Any]) -> str | None:
 
 def failed(quality: Mapping[str, Any]) -> str | None:
     """Which checks written answers fail, the most frequent first; None where they pass all."""
-    counts = quality.get("written", {}).get("failed", {})
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count:,} {name}" for name, count in ordered) or None
+    return told_checks(quality.get("written", {}).get("failed", {})) or None
 
 
 def interval(share: Mapping[str, Any]) -> str:

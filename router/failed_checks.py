@@ -49,7 +49,16 @@ def checks_summary(counted: Counter[str], large: str | None) -> dict[str, Any]:
 
 def _under(counted: Counter[str], prefix: str) -> dict[str, int]:
     named = {key.removeprefix(prefix): count for key, count in counted.items() if key.startswith(prefix)}
-    return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
+    return dict(_most_first(named))
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def told_checks(counts: Mapping[str, int]) -> str:
+    """How many answers fail each check, the most frequent first, in words; "" where none is failed."""
+    return ", ".join(f"{count:,} {name}" for name, count in _most_first(counts))
 
 
 def _note(counted: Counter[str], large: str | None) -> str:
@@ -74,8 +83,8 @@ def failed_checks_line(found: Mapping[str, Any] | None) -> str | None:
     """
     if found is None or not found["failed"]:
         return None
-    which = ", ".join(f"{count:,} {name}" for name, count in found["by_check"].items())
     return (
-        f"Failed checks: {found['failed']:,} of {found['answers']:,} written answers ({which}) stand "
+        f"Failed checks: {found['failed']:,} of {found['answers']:,} written answers "
+        f"({told_checks(found['by_check'])}) stand "
         f"but are not to be trusted. To do: {found['note']}. annotation.checks says why."
     )

@@ -85,10 +85,15 @@ def open_cell(cell: str, data: Data, model: LlamaCppModel, most: int) -> tuple[T
         form = next((one.prompt for one in pack.models if one.role == "small" and one.prompt), None)
         model = model.model_copy(update={"prompt": form}) if form is not None else model
         prompt = ChosenPrompt(None, None, tree)
-    elif cell != "k=0":
+    elif _rows_shown(cell):
         shown = {_TASK: Retrieval(ReferenceSet("", "", max(COUNTS)), None, None, "")}
     local = LocalModel("small", model, 1, Decimal(0), {_TASK: prompt}, embedding=True, retrieval=shown)
     return task, LocalScorer(local, {_TASK: task})
+
+
+def _rows_shown(cell: str) -> int:
+    """How many of the nearest rows are shown with each record."""
+    return int(cell.removeprefix("k=")) if cell.startswith("k=") else 0
 
 
 def _pack_of(data: str) -> str:
@@ -122,8 +127,8 @@ def _write(
     # The first text loads the model and evaluates the prompt's beginning.
     scorer.score(_TASK, "-")
     started = time.process_time()
-    if cell in {"k=2", "k=4", "k=8"}:
-        kind = Cell(data.name, cell, int(cell[2:]))
+    if count := _rows_shown(cell):
+        kind = Cell(data.name, cell, count)
         found = [scorer.score_with(_TASK, text, data.found(text, kind))[:2] for text in texts]
     else:
         found = [one for one in scorer.score_many(_TASK, texts) if not isinstance(one, Exception)]
@@ -165,7 +170,7 @@ def read_cell(paths: Sequence[pathlib.Path]) -> Seen:
 
 def spared(rows: TrainingRows, draws: int) -> dict[str, Any]:
     """What a certified gate spares in simulated jobs, and how many of their answers are the oracle's."""
-    trained = max(_TRAINED, 6 * rows.seen.scores.shape[1])
+    trained = _trained(rows)
     if trained + 150 > len(rows.answers):
         return {}
     pool = Pool(rows, 0)
@@ -176,6 +181,10 @@ def spared(rows: TrainingRows, draws: int) -> dict[str, Any]:
         "most": round(max(one.avoided for one in found), 3),
         "agreement": round(float(np.mean([one.agreement for one in found])), 4),
     }
+
+
+def _trained(rows: TrainingRows) -> int:
+    return max(_TRAINED, 6 * rows.seen.scores.shape[1])
 
 
 def at_best(rows: TrainingRows) -> float:
@@ -221,8 +230,7 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def headed_accuracy(rows: TrainingRows) -> float | None:
     """How many answers of the head are right that learned on the other records, by five folds."""
-    trained = max(_TRAINED, 6 * rows.seen.scores.shape[1])
-    if len(rows.answers) < trained:
+    if len(rows.answers) < _trained(rows):
         return None
     seen = choose_head(rows).chosen.held_back
     return _rate(seen.argmax(axis=1) == rows.answers)

@@ -52,10 +52,31 @@ def with_proposal(file: pathlib.Path, proposal: dict[str, Any]) -> None:
     file.write_text(yaml.safe_dump({**job, **sections}, sort_keys=False), encoding="utf-8")
 
 
+def rows_of(world: World, count: int) -> list[dict[str, Any]]:
+    """So many rows as `write_rows` writes them."""
+    write_rows(world, count)
+    return [yaml.safe_load(line) for line in (world.folder / "in.jsonl").read_text("utf-8").splitlines()]
+
+
+def promising_job(
+    world: World, server: FakeLlmServer, *small: tuple[str, ...], **calibration: Any
+) -> pathlib.Path:
+    """A job that promises .9, of the models that `models` gives, without a search for prompts."""
+    return world.job_file(
+        models=models(world, server, *small),
+        routing={"default": "small", "escalate_to": "large", "gate": {"target": 0.9}},
+        calibration={"search_seconds": 0, **calibration},
+    )
+
+
+def asked_ids(server: FakeLlmServer) -> set[str]:
+    """Ids of the records that the server was asked about."""
+    return {f"r{number}" for number in numbers([r["messages"][-1]["content"] for r in server.requests])}
+
+
 def write_copies(world: World) -> None:
     """600 records, of which every third has the text of the one before it."""
-    write_rows(world, 400)
-    lines = [yaml.safe_load(line) for line in (world.folder / "in.jsonl").read_text("utf-8").splitlines()]
+    lines = rows_of(world, 400)
     rows = []
     for number, row in enumerate(lines):
         rows.append(row)
@@ -66,8 +87,7 @@ def write_copies(world: World) -> None:
 
 def write_some_gold(world: World) -> None:
     """600 records, of which every third has no true label."""
-    write_rows(world, 600)
-    lines = [yaml.safe_load(line) for line in (world.folder / "in.jsonl").read_text("utf-8").splitlines()]
+    lines = rows_of(world, 600)
     world.write_lines(
         [{**row, "truth": None if number % 3 == 0 else row["truth"]} for number, row in enumerate(lines)]
     )
@@ -75,8 +95,7 @@ def write_some_gold(world: World) -> None:
 
 def write_two_tasks(world: World) -> None:
     """600 records, half of them of another task with the same labels."""
-    write_rows(world, 600)
-    lines = [yaml.safe_load(line) for line in (world.folder / "in.jsonl").read_text("utf-8").splitlines()]
+    lines = rows_of(world, 600)
     world.write_lines(
         [{**row, "task": "mood" if number % 4 < 2 else "sentiment"} for number, row in enumerate(lines)]
     )
@@ -122,7 +141,7 @@ def test_no_record_that_chose_certifies(  # noqa: PLR0917 - two fixtures and fou
             **({"input": source(world, task="task"), "tasks": tasks} if write is write_two_tasks else {}),
         )
         found = compared(file, "--records", records)
-        chose = {f"r{number}" for number in numbers([r["messages"][-1]["content"] for r in server.requests])}
+        chose = asked_ids(server)
         with_proposal(file, found["proposal"])
         ran = tekizai("run", file)
         texts = [request["messages"][-1]["content"] for request in server.requests]
@@ -139,13 +158,9 @@ def test_without_being_told_a_run_certifies_on_what_was_compared(world: World, c
     """Of 400 records 300 were compared; a run that does not know it takes others than the first 200."""
     write_rows(world)
     with FakeLlmServer(steered_label) as server:
-        file = world.job_file(
-            models=models(world, server),
-            routing={"default": "small", "escalate_to": "large", "gate": {"target": 0.9}},
-            calibration={"search_seconds": 0},
-        )
+        file = promising_job(world, server)
         found = compared(file, "--records", 300)
-        chose = {f"r{number}" for number in numbers([r["messages"][-1]["content"] for r in server.requests])}
+        chose = asked_ids(server)
         proposal = found["proposal"]
         assert proposal["calibration"] == {"search_seconds": 0.0, "pilot": {"compared": 300}}
         with_proposal(file, {"yaml": yaml.safe_dump({"routing": proposal["routing"]})})
@@ -158,11 +173,7 @@ def test_a_job_keeps_what_it_says_of_the_calibration(world: World) -> None:
     """Its own numbers stay; of two comparisons the larger one counts; what is from elsewhere is left out."""
     write_rows(world, 300)
     with FakeLlmServer(steered_label) as server:
-        file = world.job_file(
-            models=models(world, server),
-            routing={"default": "small", "escalate_to": "large", "gate": {"target": 0.9}},
-            calibration={"search_seconds": 0, "drift": "widen", "pilot": {"certify": 60, "compared": 180}},
-        )
+        file = promising_job(world, server, drift="widen", pilot={"certify": 60, "compared": 180})
         result = tekizai("models", "compare", file, "--records", 150)
 
     assert result.exit_code == 0, result.stderr
@@ -176,11 +187,7 @@ def test_a_small_input_is_not_compared_as_a_whole(world: World) -> None:
     """Of 240 records 120 are compared, where nobody says how many."""
     write_rows(world, 240)
     with FakeLlmServer(steered_label) as server:
-        file = world.job_file(
-            models=models(world, server),
-            routing={"default": "small", "escalate_to": "large", "gate": {"target": 0.9}},
-            calibration={"search_seconds": 0},
-        )
+        file = promising_job(world, server)
         assert compared(file)["records"]["asked"] == 120
 
 
@@ -188,11 +195,7 @@ def test_too_few_that_are_left_are_told_before_anything_is_asked(world: World) -
     """Of 150 records 140 are compared; with 100 of them, the other 50 could certify."""
     write_rows(world, 150)
     with FakeLlmServer(steered_label) as server:
-        file = world.job_file(
-            models=models(world, server),
-            routing={"default": "small", "escalate_to": "large", "gate": {"target": 0.9}},
-            calibration={"search_seconds": 0},
-        )
+        file = promising_job(world, server)
         result = tekizai("models", "compare", file, "--records", 140)
 
     said = (
@@ -217,11 +220,7 @@ def test_where_nothing_is_certified_nothing_is_kept_apart(world: World) -> None:
         ]
     )
     with FakeLlmServer(steered_label) as server:
-        file = world.job_file(
-            models=models(world, server, ("small",)),
-            routing={"default": "small", "escalate_to": "large", "gate": {"target": 0.9}},
-            calibration={"search_seconds": 0},
-        )
+        file = promising_job(world, server, ("small",))
         found = compared(file, "--records", 80)
 
     assert found["proposal"]["yaml"] == "routing:\n  default: large\n"
