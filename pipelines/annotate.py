@@ -114,11 +114,17 @@ class Plan:
         return Sampling(size, (large,) if large in self.local_models else (), salt=self.pilot_salt)
 
     @property
-    def pilot_salt(self) -> bytes:
-        """That of the order in which the job's records are drawn for a pilot."""
+    def adapters(self) -> Mapping[str, str]:
+        """SHA-256 of the adapters that can answer, by their places in the job file."""
         opened = (self.job.models[name] for name in self.job.opened_models)
         places = [model.place for model in opened if isinstance(model, AdaptedModel)]
-        return pilot_salt(self.opening.digests[place] for place in places)
+        return {place: self.opening.digests[place] for place in places}
+
+    @property
+    def pilot_salt(self) -> bytes:
+        """That of the order in which the job's records are drawn for a pilot."""
+        # A comparison looked at more models than a routing made from it may name, in the order of them all.
+        return pilot_salt([*self.adapters.values(), *self.job.calibration.pilot.adapters])
 
 
 def build_pipeline(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[dict[str, Any]]:

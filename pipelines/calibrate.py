@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.certify import certify_rows, count_slices
+from pipelines.compare_pilot import check_order
 from pipelines.errors import JobFailedError
 from pipelines.fit_models import Fitted, examples_wanted, fit_models, search_prompts
 from pipelines.students import student_answers, teach
@@ -88,7 +89,12 @@ class Calibrator:
         return self._certify(pilot, fitted, works, first.tried, (used, trained))
 
     def first_look(self) -> FirstLook:
-        """Learn from the first records of the pilot. Raises `JobFailedError` as `calibrate` does."""
+        """Learn from the first records of the pilot.
+
+        Raises `JobFailedError` as `calibrate` does, and `ValueError` where it is not known which records have
+        chosen the models.
+        """
+        check_order(self.run.plan)
         job = self.run.plan.job
         pilot = self.run.draw(_MOST, gold_only=job.routing.gate.oracle == "gold")
         terms = Terms(job.routing.gate.target or 0.0, job.routing.gate.delta or 0.0, pilot.records, pilot.job)

@@ -113,9 +113,8 @@ def compare_job(
     hosted models may cost. Raises what `run_job` raises.
     """
     from pipelines.compare import compare_models  # noqa: PLC0415 - see `plan_job`
-    from pipelines.compare_models import check_comparable, with_all_models  # noqa: PLC0415 - likewise
+    from pipelines.compare_models import with_all_models  # noqa: PLC0415 - likewise
 
-    check_comparable(job)
     options = _options(beam_options, job, None, console)
     plan = _prepared(job, options, None, console)
     found: list[dict[str, Any]] = []

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.compare_notes import too_few
 from pipelines.compare_pilot import Pace, Room, with_compared
-from pipelines.compare_rows import GOLD, Rows, truth_of
+from pipelines.compare_rows import GOLD, Rows, name_for, truth_of
 from pipelines.compare_ways import compared_ways
 from pipelines.errors import JobFailedError
 from pipelines.fit_models import unchanged_prompt
 from pipelines.pilot_run import PilotRun
 from pipelines.plan_estimates import estimated_calls, most_cost
 from pipelines.plan_pilot import draw_plan
+from router.adapters import adapters_of, names_of, section_of
 from router.escalation import Terms
 from router.job import LlamaCppModel, OpenAIModel
 from router.job_generation import GENERATE
@@ -83,7 +84,7 @@ class Asking:
 
     def ask(self, names: Sequence[str], works: Sequence[Work]) -> None:
         """Have the answers of some models; what the journal holds is not asked again."""
-        asked = dict.fromkeys(names, works)
+        asked = self.called(names, works)
         missing = self.missing(asked)
         if missing:
             told = ", ".join(f"{name} about {len(rows):,}" for name, rows in missing.items())
@@ -92,15 +93,28 @@ class Asking:
         for name in self.missing(asked):
             self.failed[name] = self.run.failure_of(name) or "no reason given"
 
+    def called(self, names: Sequence[str], works: Sequence[Work]) -> dict[str, list[Work]]:
+        """The records by the names under which models answer them: the adapter of each is another name."""
+        asked: dict[str, list[Work]] = defaultdict(list)
+        for name in names:
+            for work in works:
+                asked[name_for(self.job, name, work)].append(work)
+        return asked
+
     @property
     def prompts(self) -> Prompts:
         """How small models are asked: as a run with a target asks them if it finds no better prompt."""
         large = self.job.routing.escalate_to
         return {
-            name: {task.name: unchanged_prompt(self.run, name, task) for task in self.job.tasks}
+            called: {task.name: unchanged_prompt(self.run, called, task) for task in self.job.tasks}
             for name in self.local
             if name != large
+            for called in names_of(name, self.job.models[name])
         }
+
+    def model_of(self, called: str) -> str:
+        """The model that answers under a name, without its adapter."""
+        return section_of(called, self.job.models[called])
 
     def missing(self, asked: Mapping[str, Sequence[Work]]) -> dict[str, list[Work]]:
         """What the journal does not hold yet."""
@@ -110,7 +124,13 @@ class Asking:
         """How long local models take, from a few records."""
         self.ask(self.local, works)
         return {
-            name: Pace.of([one.usage.seconds for (model, _), one in self.answers.items() if model == name])
+            name: Pace.of(
+                [
+                    one.usage.seconds
+                    for (model, _), one in self.answers.items()
+                    if self.model_of(model) == name
+                ]
+            )
             for name in self.local
         }
 
@@ -197,7 +217,14 @@ def _largest(asking: Asking, pace: Mapping[str, Pace], works: Sequence[Work]) ->
         for name in asking.names
         if isinstance(asking.job.models[name], OpenAIModel)
     }
-    found = costs or {name: one.usual for name, one in pace.items()}
+    found = costs or {
+        name: one.usual for name, one in pace.items() if not adapters_of(asking.job.models[name])
+    }
+    if not found:
+        raise ValueError(
+            "there is no model whose word can count: it would be asked as it is, and all have adapters. Give "
+            "a gold column (input.gold), a hosted model, or a source under another name without adapters"
+        )
     return max(found, key=lambda name: found[name])
 
 
@@ -254,9 +281,10 @@ def _size(
 
 
 def _tell_price(asking: Asking, works: Sequence[Work], pace: Mapping[str, Pace]) -> None:
-    missing = asking.missing(dict.fromkeys(asking.local, works))
+    missing = asking.missing(asking.called(asking.local, works))
     bill, plan = _bill(asking, works), asking.run.plan
-    told = [_time(missing, pace, plan.opening.workers)] if missing else []
+    paces = {name: pace[asking.model_of(name)] for name in missing}
+    told = [_time(missing, paces, plan.opening.workers)] if missing else []
     for name, rows in bill.missing.items():
         most = most_cost(plan, name, rows)
         told.append(f"{name} costs about ${bill.by_model[name]:.4f} and ${most:.4f} at most")
@@ -283,7 +311,7 @@ def rows_of(asking: Asking, works: Sequence[Work], oracle: str, terms: Terms) ->
             f"{oracle} answered none of {len(works):,} records "
             f"({asking.failed.get(oracle, 'no reason given')}); without it nothing can be compared"
         )
-    answered = {model for model, _ in asking.answers}
+    answered = {asking.model_of(called) for called, _ in asking.answers}
     names = tuple(name for name in asking.names if name in answered)
     kept, words = zip(*known, strict=True)
     return Rows(asking.run, kept, asking.answers, names, oracle, words, terms)

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pipelines.open_models import ledger_path, open_models
-from pipelines.prepare import drawn_prompts
+from pipelines.prepare import drawn_prompts, routes_of
 from pipelines.references import gather_references
-from router.adapters import adapters_of
+from router.adapters import ModelsByName, adapters_of
 from router.job import Budget, OpenAIModel, Routing, Rule, When
 from router.prices import hosted_price
 from transforms.journal_scan import paid_calls
@@ -33,17 +33,6 @@ class Compared:
     """Dollars that may be spent on hosted models from now on."""
 
 
-def check_comparable(job: Job) -> None:
-    """Raise `ValueError` for a job whose models have adapters: the rules that are proposed can name none."""
-    for name, model in job.models.items():
-        if adapters_of(model):
-            raise ValueError(
-                f"models.{name}.adapters: are not compared; a rule names {name}, and the record settles "
-                "which adapter. Leave them out of the job that is compared, and see what one is worth with "
-                "`tekizai models bench MODEL MODEL+ADAPTER`"
-            )
-
-
 def with_all_models(plan: Plan, max_usd: Decimal) -> Compared:
     """The plan of a job, able to ask all of its models, and to spend so much on hosted ones.
 
@@ -59,12 +48,13 @@ def with_all_models(plan: Plan, max_usd: Decimal) -> Compared:
     limit = spent + max_usd if job.budget is None else min(job.budget.max_usd, spent + max_usd)
     others = [name for name in job.models if name not in job.used_models]
     left_out = {name: why for name in others if (why := _trouble(plan, name)) is not None}
+    _check_adapters(job, left_out)
     models = {name: _singly(model) for name, model in job.models.items() if name not in left_out}
     never = When(characters_above=job.limits.max_characters)
     rules = tuple(Rule(when=never, use=name) for name in others if name not in left_out)
     routing = job.routing.model_copy(update={"rules": (*job.routing.rules, *rules)})
     budget = Budget(max_usd=limit, workers=None if job.budget is None else job.budget.workers)
-    wide = job.model_copy(update={"models": models, "routing": routing, "budget": budget})
+    wide = job.model_copy(update={"models": ModelsByName(models), "routing": routing, "budget": budget})
     opening = replace(
         plan.opening,
         job=wide,
@@ -74,8 +64,30 @@ def with_all_models(plan: Plan, max_usd: Decimal) -> Compared:
     )
     opened = open_models(opening)
     opening = replace(opening, digests=opened.digests)
-    wide_plan = replace(plan, job=wide, handlers=opened.handlers, opening=opening)
-    return Compared(wide_plan, left_out, max(Decimal(0), limit - spent))
+    # What the adapters of all models ask of a record has to be found, whether the routing names them or not.
+    reader = replace(plan.reader, job=wide, routes=routes_of(opening, plan.reader.router))
+    wide_plan = replace(plan, job=wide, reader=reader, handlers=opened.handlers, opening=opening)
+    return Compared(_in_order(wide_plan), left_out, max(Decimal(0), limit - spent))
+
+
+def _check_adapters(job: Job, left_out: Mapping[str, str]) -> None:
+    """Raise `ValueError` where a model with adapters cannot be asked: they settle the pilot's order."""
+    for name, why in left_out.items():
+        if adapters_of(job.models[name]):
+            raise ValueError(
+                f"models.{name}: it has adapters and cannot be asked ({why}). Adapters settle the order in "
+                "which records are drawn, so mend this, or leave the model out of the job file"
+            )
+
+
+def _in_order(plan: Plan) -> Plan:
+    """The plan without the word of an earlier comparison that had other adapters, so in another order."""
+    pilot = plan.job.calibration.pilot
+    if {one.lower() for one in plan.adapters.values()} <= {one.lower() for one in pilot.adapters}:
+        return plan
+    fresh = pilot.model_copy(update={"compared": None, "adapters": ()})
+    calibration = plan.job.calibration.model_copy(update={"pilot": fresh})
+    return replace(plan, job=plan.job.model_copy(update={"calibration": calibration}))
 
 
 def _trouble(plan: Plan, name: str) -> str | None:

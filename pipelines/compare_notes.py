@@ -110,6 +110,16 @@ def about_input(records: int, large: str, saved: float) -> list[str]:
     return [said]
 
 
+def about_adapters(models: Mapping[str, Any]) -> list[str]:
+    """How many of a model's answers came from which adapter."""
+    return [
+        f"{name} answered with the adapter that is for the record: "
+        + ", ".join(f"{called} {count:,}" for called, count in about["adapted"].items())
+        for name, about in models.items()
+        if "adapted" in about
+    ]
+
+
 def about_prompts(rows: Rows) -> list[str]:
     """What a run may do better."""
     if not rows.local or not rows.run.plan.job.calibration.search_seconds:

@@ -17,6 +17,7 @@ from router.proposal import least_records
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipelines.annotate import Plan
     from pipelines.pilot_run import PilotRun
     from router.escalation import Terms
     from router.job import Job
@@ -97,12 +98,31 @@ class Room:
         )
 
 
+def check_order(plan: Plan) -> None:
+    """Raise `ValueError` where the first records of the pilot are others than those that were compared."""
+    pilot = plan.job.calibration.pilot
+    if pilot.compared is None:
+        return
+    known = {one.lower() for one in pilot.adapters}
+    for place, digest in plan.adapters.items():
+        if digest.lower() not in known:
+            raise ValueError(
+                f"calibration.pilot: {place} is another adapter ({digest[:12]}…) than those that were "
+                "compared. Adapters settle the pilot's order, so `compared` counts other records than those "
+                "that have chosen the models. Run `tekizai models compare` again and take its `calibration`. "
+                "If no comparison has chosen these models, leave out `compared` and `adapters`"
+            )
+
+
 def with_compared(run: PilotRun, compared: int) -> PilotRun:
     """The same with a job that tells how many records of its pilot have been compared, in all comparisons."""
-    job = run.plan.job
+    job, used = run.plan.job, set(run.plan.adapters.values())
     pilot = job.calibration.pilot
-    most = max(compared, pilot.compared or 0)
-    calibration = job.calibration.model_copy(update={"pilot": pilot.model_copy(update={"compared": most})})
+    changes = {
+        "compared": max(compared, pilot.compared or 0),
+        "adapters": tuple(sorted(used.union(one.lower() for one in pilot.adapters))),
+    }
+    calibration = job.calibration.model_copy(update={"pilot": pilot.model_copy(update=changes)})
     return replace(run, plan=replace(run.plan, job=job.model_copy(update={"calibration": calibration})))
 
 

@@ -13,6 +13,7 @@ from pipelines.calibrate import Calibrator
 from pipelines.compare_models import batch_share
 from pipelines.fit_models import fit_models
 from pipelines.pilot_run import PilotRun
+from router.adapters import section_of
 from router.bias import estimate_bias
 from router.comparison import Said, Tagged
 from router.escalation import Large, Outcome, Small
@@ -22,6 +23,7 @@ from router.identity import text_key
 from router.job import Gate, LlamaCppModel
 from router.likeness import agree
 from router.oracle import gold_labels, oracle_labels
+from router.rules import with_adapter
 from router.verdict import read_answer
 from transforms.route_records import load_router
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pipelines.fit_models import Fitted
     from pipelines.pilot_run import Prompts
     from router.escalation import Terms
+    from router.job import Job
     from router.records import Answer, Work
     from router.verdict import Readings
 
@@ -71,8 +74,13 @@ class Rows:
         return tuple(name for name in self.names if isinstance(models[name], LlamaCppModel))
 
     def answer(self, name: str, work: Work) -> Answer | None:
-        """What a model said of a record; None where it failed."""
-        return self.answers.get((name, text_key(work.record.text, work.record.task)))
+        """What a model said of a record, with the adapter that is for it; None where it failed."""
+        called = name_for(self.run.plan.job, name, work)
+        return self.answers.get((called, text_key(work.record.text, work.record.task)))
+
+    def first(self, work: Work) -> str:
+        """The model that a record goes to in the job as it stands, whatever adapter it gets."""
+        return section_of(work.route.model, self.run.plan.job.models[work.route.model])
 
     def labels(self, name: str) -> list[frozenset[str] | None]:
         """What a model said of each record, its scores taken as they are."""
@@ -115,6 +123,11 @@ class Rows:
         )
 
 
+def name_for(job: Job, name: str, work: Work) -> str:
+    """Under which name a model answers a record that is sent to it: with the first adapter that matches."""
+    return with_adapter(name, work.record, work.route, job.models)
+
+
 def truth_of(run: PilotRun, works: Sequence[Work], answers: Answers, oracle: str) -> Labels:
     """The oracle's word on each record; None where it has none. Raises `ValueError` for unknown labels."""
     found = []
@@ -152,7 +165,9 @@ def taught(rows: Rows, oracle: str, tell: Callable[[str], None]) -> dict[str, Fi
         tell(
             f"learning to read {name}, with {'the gold column' if oracle == GOLD else oracle} as the teacher"
         )
-        routed = [replace(work, route=replace(work.route, model=name)) for work in rows.works]
+        routed = [
+            replace(work, route=replace(work.route, model=name_for(job, name, work))) for work in rows.works
+        ]
         found[name] = fit_models(known, routed, {})
     return found
 
@@ -177,7 +192,7 @@ def _small(rows: Rows, name: str, fit: Fitted, words: Labels) -> Small:
 
 def first_choice(rows: Rows) -> npt.NDArray[np.object_]:
     """The model that each record goes to in the job as it stands."""
-    return np.array([work.route.model for work in rows.works], dtype=object)
+    return np.array([rows.first(work) for work in rows.works], dtype=object)
 
 
 def as_it_stands(rows: Rows) -> Outcome:
@@ -190,7 +205,7 @@ def as_it_stands(rows: Rows) -> Outcome:
     said: list[frozenset[str] | None] = [None] * size
     costs = {name: rows.usd(name) for name in rows.names}
     for place, work in enumerate(rows.works):
-        first = work.route.model
+        first = rows.first(work)
         task, answer = rows.run.plan.task(work.record.task), rows.answer(first, work)
         verdict = None if answer is None else read_answer(answer, task, readings)
         usd[place] = costs[first][place]
@@ -212,7 +227,7 @@ def _label_free(rows: Rows) -> Readings:
         return {}
     seen: dict[tuple[str, str], list[npt.NDArray[np.float64]]] = defaultdict(list)
     for work in rows.works:
-        answer = rows.answer(work.route.model, work)
+        answer = rows.answer(rows.first(work), work)
         key = (work.route.model, work.record.task)
         if answer is not None and answer.scores is not None and len(seen[key]) < settings.sample:
             seen[key].append(answer.scores.probabilities)

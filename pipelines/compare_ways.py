@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compare_notes import about_input, about_pilot, about_prompts, about_proposal, why_nothing
+from pipelines.compare_notes import (
+    about_adapters,
+    about_input,
+    about_pilot,
+    about_prompts,
+    about_proposal,
+    why_nothing,
+)
 from pipelines.compare_pilot import calibration_of
 from pipelines.compare_rows import (
     GOLD,
@@ -16,11 +24,13 @@ from pipelines.compare_rows import (
     as_it_stands,
     first_choice,
     large_of,
+    name_for,
     nobody_of,
     tags_of,
     taught,
 )
 from router import pilot_size
+from router.adapters import adapters_of
 from router.comparison import Learned, segments_of, side_by_side
 from router.escalation import outcome, saved
 from router.evaluation import share
@@ -119,22 +129,35 @@ def compared_ways(
     crossed = None if chosen is None else cross_fitted(weighing.size, weighing.chooses)
     ways = _ways(weighing, chosen, crossed)
     proposal, told = _proposal(weighing, chosen, crossed, ways)
+    models = {name: _about(rows, name) for name in rows.names}
     return {
         "judged": weighing.size,
         "target": rows.terms.target,
         "delta": rows.terms.delta,
-        "models": {name: _about(rows, name) for name in rows.names},
+        "models": models,
         "figures": side_by_side(both, segments_of(tags_of(rows), _SHOWN_SEGMENT), weighing.size),
         "ways": {name: way.stated() for name, way in ways.items()},
         "proposal": proposal,
-        "notes": [*about_prompts(rows), *told, *about_pilot(rows, proposal, few_left)],
+        "notes": [
+            *about_adapters(models),
+            *about_prompts(rows),
+            *told,
+            *about_pilot(rows, proposal, few_left),
+        ],
     }
 
 
 def _about(rows: Rows, name: str) -> dict[str, Any]:
     tokens, count = rows.said(name).tokens, max(1, len(rows.works))
     where = "local" if name in rows.local else "hosted"
-    return {"runs": where, "input_tokens": tokens[0] / count, "output_tokens": tokens[1] / count}
+    used = Counter(name_for(rows.run.plan.job, name, work) for work in rows.works)
+    adapted = {called: used[called] for called in sorted(used) if called != name}
+    return {
+        "runs": where,
+        "input_tokens": tokens[0] / count,
+        "output_tokens": tokens[1] / count,
+        **({"adapted": adapted} if adapted else {}),
+    }
 
 
 def weigh(rows: Rows, records: int, tell: Callable[[str], None]) -> Weighing:
@@ -143,7 +166,9 @@ def weigh(rows: Rows, records: int, tell: Callable[[str], None]) -> Weighing:
     larges = {}
     for name in rows.names:
         if rows.oracle in (GOLD, name):
-            larges[name] = large_of(rows, name, fitted)
+            # A model with adapters answers first and is never escalated to: nobody stands before it.
+            before = {} if adapters_of(rows.run.plan.job.models[name]) else fitted
+            larges[name] = large_of(rows, name, before)
         elif name not in rows.local or name == rows.run.plan.job.routing.escalate_to:
             right = rows.right(rows.labels(name))
             # What is far from the target by itself does not reach it with a smaller one in front.

@@ -76,7 +76,7 @@ def prepare(job: Job, *, workers: int, limit: int | None = None, local: bool = T
     models = open_models(opening)
     check_judge_money(models.judge)
     check_checkers(job.tasks)
-    reader = Reader(job, found.schema, router=router, routes=_routes_of(opening, router))
+    reader = Reader(job, found.schema, router=router, routes=routes_of(opening, router))
     splits = found.splits
     if limit is not None:
         splits, reader = first_rows(splits, reader, limit)
@@ -189,7 +189,8 @@ def start(plan: Plan) -> None:
         open_ledger(ledger, plan.job.budget.max_usd, paid_calls(f"{plan.state}/journal"))
 
 
-def _routes_of(opening: Opening, router: RouterPlace) -> RoutesOf:
+def routes_of(opening: Opening, router: RouterPlace) -> RoutesOf:
+    """Where the findings of a job's records are kept."""
     settings = opening.job.journal
     place = JournalPlace(opening.journal, settings.flush_records, settings.flush_seconds)
     return RoutesOf(place, route_fingerprint(router_facts(router), wanted(opening.job)))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import operator
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -21,7 +19,7 @@ from router import job_checks, job_generation
 from router.adapter_checks import adapter_problems
 from router.adapters import ModelsByName, names_of
 from router.job_adapters import Adapter
-from router.job_base import Count, Fraction, Name, NotEmpty, Seconds, Strict
+from router.job_base import LATER, Count, Fraction, Name, NotEmpty, Seconds, Sha256, Strict
 from router.job_checks import is_number
 from router.job_judge import Judge, JudgeWhen, judge_problems
 from router.job_models import BatchSettings, LlamaCppModel, Model, OpenAIModel, Price, Prompt
@@ -142,17 +140,11 @@ class Pilot(Strict):
     """Records from which the prompt, the head and the confidence are learned."""
     certify: Count | None = None
     """Records that certify the gate."""
-    compared: Count | None = None
+    compared: Count | None = LATER
     """So many records, the first that the pilot takes, have chosen the models (`tekizai models compare`): all
     of them train, whatever `train` says, and none certifies what it helped to choose."""
-
-    @model_serializer(mode="wrap")
-    def _without_comparison(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As it was before, where nothing was compared: digests of jobs stay the same."""
-        data: dict[str, Any] = write(self)
-        if self.compared is None:
-            data.pop("compared", None)
-        return data
+    adapters: Annotated[tuple[Sha256, ...], Field(exclude_if=operator.not_)] = ()
+    """SHA-256 of the adapters of all models that were compared: they settle the order of the pilot."""
 
 
 class Calibration(Strict):

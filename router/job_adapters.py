@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from router.job_base import Name, Strict
+from router.job_base import Name, Sha256, Strict
 from router.job_checks import is_number
 from router.job_routing import When
 
@@ -21,7 +21,7 @@ class Adapter(Strict):
     """Which of the model's records get it; the first adapter that matches does, and where none does, none."""
     path: Name
     """The adapter: a path or fsspec URL of a GGUF file, hf://REPO/FILE.gguf, or pypi://PACKAGE."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Sha256 | None = None
     """The file's SHA-256 as 64 hexadecimal digits; it is checked before the adapter is used."""
     scale: Annotated[float, Field(allow_inf_nan=False), BeforeValidator(is_number)] = 1.0
     """How strongly it is added: 1 as it was trained, 0 not at all."""

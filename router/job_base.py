@@ -17,6 +17,7 @@ Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False), BeforeValidator(i
 Count = Annotated[int, Field(gt=0), BeforeValidator(is_number)]
 CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(is_number)]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(not_secret)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 NotEmpty = Field(min_length=1)
 

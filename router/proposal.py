@@ -94,10 +94,17 @@ def choose(
 ) -> Chosen | None:
     """The cheapest way that reaches the target on the records at these places; None where none does.
 
-    Of equally cheap ways, the one with fewer rules, then the one of the model that stands first in the job.
+    Of ways that cost as good as the same, the one with fewer rules, then the cheaper one, then the one of the
+    model that stands first in the job.
     """
     found = [way for large in larges for way in _ways(large, segments, at, terms)]
-    return min(found, key=lambda one: (one.outcome(at).cost, len(one.way.rules)), default=None)
+    costs = [way.outcome(at).cost for way in found]
+    most = min(costs, default=0.0) * (1.0 + WORTH)
+    near = [
+        (len(way.way.rules), cost, place) for place, (way, cost) in enumerate(zip(found, costs, strict=True))
+    ]
+    _, _, best = min((one for one in near if one[1] <= most), default=(0, 0.0, None))
+    return None if best is None else found[best]
 
 
 def _ways(large: Large, segments: Mapping[Segment, Mask], at: Places, terms: Terms) -> Iterator[Chosen]:

@@ -28,11 +28,12 @@ def choose_model(
     """
     for number, rule in enumerate(routing.rules):
         if matches(rule.when, record, found):
-            return _route(record, found, _with_adapter(rule.use, record, found, models), number)
-    return _route(record, found, _with_adapter(routing.default, record, found, models), None)
+            return _route(record, found, with_adapter(rule.use, record, found, models), number)
+    return _route(record, found, with_adapter(routing.default, record, found, models), None)
 
 
-def _with_adapter(name: str, record: Record, found: Findings, models: Mapping[str, Model]) -> str:
+def with_adapter(name: str, record: Record, found: Findings | Route, models: Mapping[str, Model]) -> str:
+    """Under which name a model answers a record: with the first of its adapters that matches, if one does."""
     model = models.get(name)
     for adapter in () if model is None else adapters_of(model):
         if matches(adapter.when, record, found):
@@ -44,7 +45,7 @@ def _route(record: Record, found: Findings, model: str, rule: int | None) -> Rou
     return Route(found.language, found.task or record.task, model, rule, found.domain, found.complexity)
 
 
-def matches(when: When, record: Record, found: Findings) -> bool:
+def matches(when: When, record: Record, found: Findings | Route) -> bool:
     """Whether every condition that is given holds; one on something that was not found does not."""
     return (
         (when.languages is None or found.language in when.languages)

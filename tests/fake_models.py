@@ -37,8 +37,8 @@ SECONDS = 0.5
 FEATURES = np.zeros(4, dtype=np.float32)
 """They say nothing."""
 
-_WRITTEN = re.compile(r"(\w*)=\[([^\]]*)\]:([0-9.]+)")
-_STEERED = re.compile(r"(\w*)=(\w+):([0-9.]+)")
+_WRITTEN = re.compile(r"([\w+]*)=\[([^\]]*)\]:([0-9.]+)")
+_STEERED = re.compile(r"([\w+]*)=(\w+):([0-9.]+)")
 
 
 @dataclass

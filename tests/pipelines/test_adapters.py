@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines.compare_models import check_comparable
 from pipelines.model_source import find_adapted
 from pipelines.prepare import prepare
 from router.adapters import AdaptedModel
@@ -150,14 +149,6 @@ def test_the_pilot_of_a_job_is_in_the_order_of_its_adapters(tmp_path: pathlib.Pa
 
     assert adapted.sampling.salt == adapted.pilot_salt == pilot_salt([file_digest(file)])
     assert plain.sampling.salt == plain.pilot_salt == b""
-
-
-def test_adapters_are_not_compared(tmp_path: pathlib.Path) -> None:
-    """What a comparison proposes are rules, and those name no adapters."""
-    job = World(tmp_path).job(**with_adapter(tmp_path / "a.gguf"))
-
-    with pytest.raises(ValueError, match=r"^models\.small\.adapters: are not compared; .* bench"):
-        check_comparable(job)
 
 
 def test_a_model_with_an_adapter_can_be_benched(tmp_path: pathlib.Path) -> None:

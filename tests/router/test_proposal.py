@@ -78,6 +78,19 @@ def test_equal_models_tie_for_the_first_without_a_rule() -> None:
     assert all(rule.model == "big" for rule in chosen.way.rules)
 
 
+def test_one_model_for_all_beats_two_that_cost_as_good_as_the_same() -> None:
+    """`b` reads everything; `a` and a rule for the rest is cheaper by a hundred-thousandth only."""
+    nearly = {"a": reading(EVEN, LOCAL), "b": reading(np.ones(N, bool), LOCAL * (1.0 + 1e-5))}
+    chosen = choose([oracle(nearly)], SEGMENTS, EVERYWHERE, TERMS)
+    assert chosen is not None
+    assert chosen.way == Way("b", "big")
+
+    cheaper = {"a": reading(EVEN, LOCAL / 2), "b": reading(np.ones(N, bool), LOCAL)}
+    chosen = choose([oracle(cheaper)], SEGMENTS, EVERYWHERE, TERMS)
+    assert chosen is not None
+    assert (chosen.way.default, len(chosen.way.rules)) == ("a", 1)
+
+
 def test_what_a_small_model_is_never_trusted_with_goes_to_the_large_one_at_once() -> None:
     """Asking first costs a tenth of a call there, for nothing."""
     chosen = choose([oracle({"a": reading(EVEN, CALL / 10)})], SEGMENTS, EVERYWHERE, TERMS)
