@@ -114,7 +114,7 @@ def _check_same_name(
     whose = f"job {before!r}" if before else "another job"
     raise OutputError(
         f"output.path: {folder} holds the {what} of {whose}, and this is job {now!r}; give another "
-        "output.path, or --fresh to replace it"
+        "output.path, or replace it with `tekizai run --fresh`"
     )
 
 
@@ -185,7 +185,7 @@ def _check_unused(filesystem: AbstractFileSystem, folder: str) -> None:
     if found:
         raise OutputError(
             f"output.path: {folder} holds {found[0].rpartition('/')[2]}, which a run would replace and which "
-            "no interrupted run left; give another output.path, or --fresh to replace it"
+            "no interrupted run left; give another output.path, or replace it with `tekizai run --fresh`"
         )
 
 

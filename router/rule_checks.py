@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.job_wording import suggestion
 from router.language import LANGUAGES
+from router.language_codes import language_suggestion
 from router.route_labels import DOMAINS, TASKS
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def unknown_names(
             for at, name in enumerate(getattr(rule.when, key) or ()):
                 if name not in names:
                     where = (*place, number, "when", key, at)
-                    problems.append((where, f"is not {what}; {suggestion(name, list(names))}", name))
+                    meant = language_suggestion(name) if key == "languages" else suggestion(name, list(names))
+                    problems.append((where, f"is not {what}; {meant}", name))
     return problems
 
 

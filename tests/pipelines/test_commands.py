@@ -126,7 +126,7 @@ def test_another_jobs_output_is_refused(ready: World) -> None:
     assert refused.exit_code == 2
     assert refused.stderr == (
         f"tekizai: output.path: {ready.output} holds the finished output of job 'test', and this is job "
-        "'other'; give another output.path, or --fresh to replace it\n"
+        "'other'; give another output.path, or replace it with `tekizai run --fresh`\n"
     )
 
 

@@ -96,6 +96,14 @@ def test_names_that_nothing_is_called_are_refused() -> None:
     assert "did you mean finance?" in found[2][1]
 
 
+def test_the_code_that_was_meant_for_a_language_is_named() -> None:
+    """Countries and English names are common slips."""
+    [(place, says, value)] = unknown_names(rules({"languages": ["en", "jp"]}), ["mood"], [], [])
+
+    assert (place, value) == (("rules", 0, "when", "languages", 1), "jp")
+    assert says.endswith("did you mean ja?")
+
+
 def test_names_of_heads_of_ones_own_are_not_judged_before_the_heads_are_read() -> None:
     """The job file alone does not tell what they know."""
     task = Task.model_validate({"name": "mood", "instruction": "x", "labels": [{"name": "a"}, {"name": "b"}]})
