@@ -89,12 +89,13 @@ def _is_unweighed(when: When) -> bool:
 
 def about_pilot(rows: Rows, proposal: Mapping[str, Any] | None, few_left: str | None) -> list[str]:
     """What a run has to know of the records that were compared, where the proposal does not tell it."""
-    compared = rows.run.plan.job.calibration.pilot.compared
+    pilot = rows.run.plan.job.calibration.pilot
     if proposal is not None and "calibration" in proposal:
         return [] if few_left is None else [few_left]
+    order = f", adapters: [{', '.join(pilot.adapters)}]" if pilot.adapters else ""
     said = (
         "whatever routing with a target you choose by these figures, give the job `calibration: {pilot: "
-        f"{{compared: {compared}}}}}` with it: records that were looked at to choose cannot certify"
+        f"{{compared: {pilot.compared}{order}}}}}` with it: records that have chosen cannot certify"
     )
     return [said]
 

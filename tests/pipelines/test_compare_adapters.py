@@ -179,6 +179,8 @@ def test_a_gold_column_judges_models_that_all_have_adapters(world: World, tmp_pa
 
     assert found["oracle"] == "gold"
     assert found["proposal"]["routing"] == {"default": "tuned"}
+    # Who chooses a gate by hand is told what goes with it, the order of the records too.
+    assert any(f"{{compared: 200, adapters: [{file_digest(path)}]}}" in note for note in found["notes"])
 
 
 def test_without_a_gold_column_some_model_has_to_be_asked_as_it_is(
