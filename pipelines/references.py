@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from router.adapters import section_of
-from router.job import ExampleSource, OpenAIModel
+from router.job import ExampleSource, LlamaCppModel, OpenAIModel
 from router.names import JUDGE
 from router.reference import digest_rows
 from router.retrieval import ReferenceSet, Retrieval
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FOLDER = "references"
 """In Tekizai's cache, and in the state folder where workers are elsewhere."""
+_FEW = 8
+"""Labels: with three to six, rows of their own spared small models no large calls; with 77 they did."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def shown_to(job: Job, source: ExampleSource | ContextSource) -> tuple[str, ...]
 
 
 def told_of_sources(job: Job, references: References) -> list[str]:
-    """A line for each source of a task from which no model is shown anything, or less than the job says."""
-    lines = []
+    """A line for each source of a task that shows nothing, less than the job says, or what may not pay."""
+    lines = [line for task in job.tasks if (line := _costs_speed_only(job, task)) is not None]
     named = ((task.name, *one) for task in job.tasks for one in _named_by(task))
     for name, key, kind, source in named:
         place, size = f"tasks.{name}.{key}", references.sizes.get(f"{kind} of {name}")
@@ -93,6 +95,25 @@ def told_of_sources(job: Job, references: References) -> list[str]:
                 f"{source.path} that can be, and nothing is searched for; give fewer, or add to the source"
             )
     return lines
+
+
+def _costs_speed_only(job: Job, task: Task) -> str | None:
+    """What is said where small models are shown rows that spared no large calls when it was measured."""
+    source = task.examples
+    if job.routing.gate.target is None or not isinstance(source, ExampleSource) or not source.k:
+        return None
+    small = [
+        name
+        for name in shown_to(job, source)
+        if isinstance(job.models[name], LlamaCppModel) and name != job.routing.escalate_to
+    ]
+    if not small or task.kind != "single_label" or len(task.labels) > _FEW:
+        return None
+    return (
+        f"tasks.{task.name}.examples.k: {', '.join(small)} takes two to ten times as long for rows of each "
+        f"record's own. With a target and as few labels as {len(task.labels)} they spared no more large "
+        "calls than the same examples for all (leave out k) where that was measured (docs/retrieval.md)"
+    )
 
 
 def gather_references(job: Job, state: str, router: RouterPlace, *, local: bool) -> References:

@@ -419,6 +419,27 @@ def test_what_is_shown_to_no_model_is_told(world: World) -> None:
     assert told_of_sources(world.job(tasks=[none], routing=alone), nothing) == []
 
 
+def test_rows_for_a_small_model_are_told_to_be_slow_where_they_spared_nothing(world: World) -> None:
+    """Few labels and a target: eight, not nine; and not for the large model alone, or without k."""
+    near = {"from": "rows.jsonl", "k": 2, "for": ["small"]}
+    gate = {"default": "small", "escalate_to": "large", "gate": {"target": 0.9}}
+    small = world.job().models["small"].model_dump(mode="json")
+    models = {"small": small, "large": small}
+
+    def told(examples: dict[str, Any], labels: int = 8, routing: dict[str, Any] = gate) -> list[str]:
+        task = {"name": "topic", "instruction": "i", "labels": [{"name": f"l{n}"} for n in range(labels)]}
+        job = world.job(tasks=[{**task, "examples": examples}], models=models, routing=routing)
+        return told_of_sources(job, References())
+
+    [line] = told(near)
+    assert line.startswith("tasks.topic.examples.k: small takes two to ten times as long")
+    assert "(leave out k)" in line
+    assert told(near, labels=9) == []
+    assert told({**near, "for": ["large"]}) == []
+    assert told({"from": "rows.jsonl"}) == []
+    assert told(near, routing={"default": "small", "escalate_to": "large"}) == []
+
+
 @pytest.mark.parametrize(("k", "told"), [(2, False), (3, True)])
 def test_more_than_the_source_has_is_told(world: World, k: int, told: bool) -> None:
     """Each record is then shown the same rows, all of them, as when nothing was searched for."""
