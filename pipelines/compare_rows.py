@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -147,6 +147,20 @@ def tags_of(rows: Rows) -> list[Tagged]:
     records = [work.record for work in rows.works]
     found = router.find(records, Wanted(task=False, domain=True, complexity=False))
     return [Tagged(one.language, one.domain, record.task) for one, record in zip(found, records, strict=True)]
+
+
+def about_model(rows: Rows, name: str) -> dict[str, Any]:
+    """Where a model runs, its tokens a record, and how many records each of its adapters answered."""
+    tokens, count = rows.said(name).tokens, max(1, len(rows.works))
+    where = "local" if name in rows.local else "hosted"
+    used = Counter(name_for(rows.run.plan.job, name, work) for work in rows.works)
+    adapted = {called: used[called] for called in sorted(used) if called != name}
+    return {
+        "runs": where,
+        "input_tokens": tokens[0] / count,
+        "output_tokens": tokens[1] / count,
+        **({"adapted": adapted} if adapted else {}),
+    }
 
 
 def taught(rows: Rows, oracle: str, tell: Callable[[str], None]) -> dict[str, Fitted]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,10 @@ from pipelines.compare_pilot import calibration_of
 from pipelines.compare_rows import (
     GOLD,
     KnownAnswers,
+    about_model,
     as_it_stands,
     first_choice,
     large_of,
-    name_for,
     nobody_of,
     tags_of,
     taught,
@@ -129,7 +128,7 @@ def compared_ways(
     crossed = None if chosen is None else cross_fitted(weighing.size, weighing.chooses)
     ways = _ways(weighing, chosen, crossed)
     proposal, told = _proposal(weighing, chosen, crossed, ways)
-    models = {name: _about(rows, name) for name in rows.names}
+    models = {name: about_model(rows, name) for name in rows.names}
     return {
         "judged": weighing.size,
         "target": rows.terms.target,
@@ -144,19 +143,6 @@ def compared_ways(
             *told,
             *about_pilot(rows, proposal, few_left),
         ],
-    }
-
-
-def _about(rows: Rows, name: str) -> dict[str, Any]:
-    tokens, count = rows.said(name).tokens, max(1, len(rows.works))
-    where = "local" if name in rows.local else "hosted"
-    used = Counter(name_for(rows.run.plan.job, name, work) for work in rows.works)
-    adapted = {called: used[called] for called in sorted(used) if called != name}
-    return {
-        "runs": where,
-        "input_tokens": tokens[0] / count,
-        "output_tokens": tokens[1] / count,
-        **({"adapted": adapted} if adapted else {}),
     }
 
 

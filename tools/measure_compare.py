@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compare import Asking, asks_gold, rows_of, terms_of
+from pipelines.compare import asks_gold, rows_of, terms_of
+from pipelines.compare_asking import Asking
 from pipelines.compare_models import with_all_models
 from pipelines.compare_rows import GOLD, large_of, tags_of
 from pipelines.compare_ways import weigh
