@@ -1,7 +1,7 @@
 """Measure retrieved examples, packs and heads together: accuracy, calls avoided, speed and money.
 
     python -m tools.measure_specialists ask OUT --data FOLDER [--source MODEL] [--records 600]
-    python -m tools.measure_specialists table OUT --data FOLDER [--draws 20]
+    python -m tools.measure_specialists table OUT --data FOLDER [--draws 20] [--first 200 --trained 100]
 
 FOLDER holds NAME.parquet files with the columns id, text, label and split. `ask` gives the first records of
 the test split to a llama_cpp model, one thread, in each cell of the table: with no example (`k=0`), with four
@@ -12,6 +12,8 @@ right, and the share of large calls that a gate certified at .95 spares, the pil
 20,000 records drawn from those that are there, once with the label scores alone and once with the head that
 the program chooses. The oracle and the large model answer with the column `label`. `spared at best` is what
 could be kept if one knew which answers are right enough, for cells too small to certify anything.
+`--first` looks at so many records of each cell and `--trained` trains on so many, which compares cells where
+one has few.
 """
 
 from __future__ import annotations
@@ -53,8 +55,9 @@ _TASK = "topic"
 _AT_ONCE = 50
 _PER_LABEL = 4
 _TARGET, _JOB = 0.95, 20_000
-_TRAINED = 250
-"""Records that a simulated pilot trains on; six for each label where that is more, as the program does."""
+_TRAINED, _JUDGED = 250, 100
+"""Records that a simulated pilot trains on (six for each label where that is more, as the program does), and
+how many others there have to be."""
 _USD_PER_HOUR = Decimal("0.04")
 """A core of a cloud machine, as the README's job has it."""
 _SYSTEM_TOKENS, _OUTPUT_TOKENS = 60, 12
@@ -152,11 +155,11 @@ def _write(
     part.rename(path)
 
 
-def read_cell(paths: Sequence[pathlib.Path]) -> Seen:
-    """What is kept of a cell."""
+def read_cell(paths: Sequence[pathlib.Path], first: int | None = None) -> Seen:
+    """What is kept of a cell, or of its first records."""
     files = [np.load(path) for path in paths]
     whole = {
-        name: np.concatenate([one[name] for one in files])
+        name: np.concatenate([one[name] for one in files])[:first]
         for name in ("scores", "gold", "embedding", "used", "features")
         if all(name in one for one in files)
     }
@@ -168,10 +171,10 @@ def read_cell(paths: Sequence[pathlib.Path]) -> Seen:
     return Seen(rows, seconds, float(used[0]), float(used[1]))
 
 
-def spared(rows: TrainingRows, draws: int) -> dict[str, Any]:
+def spared(rows: TrainingRows, draws: int, wanted: int = _TRAINED) -> dict[str, Any]:
     """What a certified gate spares in simulated jobs, and how many of their answers are the oracle's."""
-    trained = _trained(rows)
-    if trained + 150 > len(rows.answers):
+    trained = _trained(rows, wanted)
+    if trained + _JUDGED > len(rows.answers):
         return {}
     pool = Pool(rows, 0)
     found = [simulate(pool, _TARGET, _JOB, seed, trained=trained) for seed in range(draws)]
@@ -183,8 +186,8 @@ def spared(rows: TrainingRows, draws: int) -> dict[str, Any]:
     }
 
 
-def _trained(rows: TrainingRows) -> int:
-    return max(_TRAINED, 6 * rows.seen.scores.shape[1])
+def _trained(rows: TrainingRows, wanted: int) -> int:
+    return max(wanted, 6 * int(rows.seen.scores.shape[1]))
 
 
 def at_best(rows: TrainingRows) -> float:
@@ -206,18 +209,18 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     # The large model is asked with the plain prompt, whatever the small one is shown.
     asked: dict[str, float] = {}
     for name, cell in sorted(cells, key=lambda one: (DATASETS.index(one[0]), CELLS.index(one[1]))):
-        seen = read_cell(cells[name, cell])
+        seen = read_cell(cells[name, cell], arguments.first)
         rows = seen.rows
         mean = rows.seen.scores / rows.seen.scores.mean(axis=0)
         plain = TrainingRows(Evidence(rows.seen.scores), rows.answers)
-        alone, headed = spared(plain, arguments.draws), spared(rows, arguments.draws)
+        alone, headed = (spared(one, arguments.draws, arguments.trained) for one in (plain, rows))
         yield {
             "data": name,
             "cell": cell,
             "records": len(rows.answers),
             "right": _rate(rows.seen.scores.argmax(axis=1) == rows.answers),
             "divided": _rate(mean.argmax(axis=1) == rows.answers),
-            "with head": headed_accuracy(rows),
+            "with head": headed_accuracy(rows, arguments.trained),
             "spared at best": round(at_best(rows), 3),
             "scores": alone,
             "head": headed,
@@ -228,9 +231,9 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         }
 
 
-def headed_accuracy(rows: TrainingRows) -> float | None:
+def headed_accuracy(rows: TrainingRows, wanted: int = _TRAINED) -> float | None:
     """How many answers of the head are right that learned on the other records, by five folds."""
-    if len(rows.answers) < _trained(rows):
+    if len(rows.answers) < _trained(rows, wanted):
         return None
     seen = choose_head(rows).chosen.held_back
     return _rate(seen.argmax(axis=1) == rows.answers)
@@ -270,6 +273,8 @@ def main() -> None:
         help="with more labels they are scored by their first token, as in jobs with a target",
     )
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--first", type=int)
+    parser.add_argument("--trained", type=int, default=_TRAINED)
     arguments = parser.parse_args()
     if arguments.what == "ask":
         ask(arguments)
