@@ -85,8 +85,8 @@ def test_the_finished_output_of_another_job_is_refused(tmp_path: pathlib.Path, m
     before = files_in(tmp_path)
 
     said = (
-        r"output of (another job|job 'other'), and this is job 'job'; give another output\.path, or replace it "
-        r"with `tekizai run --fresh`$"
+        r"output of (another job|job 'other'), and this is job 'job'; give another output\.path, or replace "
+        r"it with `tekizai run --fresh`$"
     )
     with pytest.raises(OutputError, match=said):
         claim(tmp_path)
