@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pipelines.compare_pilot import uncompared_adapters
 from pipelines.open_models import ledger_path, open_models
 from pipelines.prepare import drawn_prompts, routes_of
 from pipelines.references import gather_references
@@ -82,11 +83,11 @@ def _check_adapters(job: Job, left_out: Mapping[str, str]) -> None:
 
 def _in_order(plan: Plan) -> Plan:
     """The plan without the word of an earlier comparison that had other adapters, so in another order."""
-    pilot = plan.job.calibration.pilot
-    if {one.lower() for one in plan.adapters.values()} <= {one.lower() for one in pilot.adapters}:
+    if not uncompared_adapters(plan):
         return plan
-    fresh = pilot.model_copy(update={"compared": None, "adapters": ()})
-    calibration = plan.job.calibration.model_copy(update={"pilot": fresh})
+    calibration = plan.job.calibration
+    fresh = calibration.pilot.model_copy(update={"compared": None, "adapters": ()})
+    calibration = calibration.model_copy(update={"pilot": fresh})
     return replace(plan, job=plan.job.model_copy(update={"calibration": calibration}))
 
 

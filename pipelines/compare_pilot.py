@@ -98,14 +98,16 @@ class Room:
         )
 
 
+def uncompared_adapters(plan: Plan) -> dict[str, str]:
+    """SHA-256 of the adapters that were not among those compared, by their places: they change the order."""
+    known = {one.lower() for one in plan.job.calibration.pilot.adapters}
+    return {place: digest for place, digest in plan.adapters.items() if digest.lower() not in known}
+
+
 def check_order(plan: Plan) -> None:
     """Raise `ValueError` where the first records of the pilot are others than those that were compared."""
-    pilot = plan.job.calibration.pilot
-    if pilot.compared is None:
-        return
-    known = {one.lower() for one in pilot.adapters}
-    for place, digest in plan.adapters.items():
-        if digest.lower() not in known:
+    if plan.job.calibration.pilot.compared is not None:
+        for place, digest in uncompared_adapters(plan).items():
             raise ValueError(
                 f"calibration.pilot: {place} is another adapter ({digest[:12]}…) than those that were "
                 "compared. Adapters settle the pilot's order, so `compared` counts other records than those "

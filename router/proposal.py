@@ -100,11 +100,8 @@ def choose(
     found = [way for large in larges for way in _ways(large, segments, at, terms)]
     costs = [way.outcome(at).cost for way in found]
     most = min(costs, default=0.0) * (1.0 + WORTH)
-    near = [
-        (len(way.way.rules), cost, place) for place, (way, cost) in enumerate(zip(found, costs, strict=True))
-    ]
-    _, _, best = min((one for one in near if one[1] <= most), default=(0, 0.0, None))
-    return None if best is None else found[best]
+    near = [(cost, way) for cost, way in zip(costs, found, strict=True) if cost <= most]
+    return min(near, key=lambda one: (len(one[1].way.rules), one[0]), default=(most, None))[1]
 
 
 def _ways(large: Large, segments: Mapping[Segment, Mask], at: Places, terms: Terms) -> Iterator[Chosen]:
