@@ -202,13 +202,13 @@ def test_object_stores_have_no_folders() -> None:
     """The same on a filesystem that knows files only."""
     store = fsspec.filesystem("memory")
     for name in ("summary.json", "annotations-00000-of-00001.jsonl", "state/manifest.json", "notes.md"):
-        store.pipe_file(f"/bucket/out/{name}", json.dumps(manifest_of()).encode())
+        store.pipe_file(f"/claims/out/{name}", json.dumps(manifest_of()).encode())
     try:
-        assert claim("memory://bucket/out") is True
-        assert claim("memory://bucket/out", fresh=True) is False
-        assert store.find("/bucket/out") == ["/bucket/out/notes.md", "/bucket/out/state/manifest.json"]
+        assert claim("memory://claims/out") is True
+        assert claim("memory://claims/out", fresh=True) is False
+        assert store.find("/claims/out") == ["/claims/out/notes.md", "/claims/out/state/manifest.json"]
     finally:
-        store.rm("/bucket", recursive=True)
+        store.rm("/claims", recursive=True)
 
 
 def test_a_worker_that_still_writes_does_not_silence_the_end(

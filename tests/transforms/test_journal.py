@@ -315,19 +315,19 @@ def test_a_full_disk_ends_the_job_and_does_not_glue_lines(
 @pytest.fixture
 def store() -> Iterator[str]:
     """A place that cannot append."""
-    yield "memory://bucket/out/state/journal"
-    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+    yield "memory://journals/out/state/journal"
+    fsspec.filesystem("memory").rm("/journals", recursive=True)
 
 
 def objects() -> list[str]:
     """What is in the store."""
     filesystem = fsspec.filesystem("memory")
-    return sorted(filesystem.find("/bucket")) if filesystem.exists("/bucket") else []
+    return sorted(filesystem.find("/journals")) if filesystem.exists("/journals") else []
 
 
 def test_a_store_gets_small_objects_by_count(store: str) -> None:
     """After three answers one object; what is held back is found all the same."""
-    fsspec.filesystem("memory").pipe_file("/bucket/there", b"")
+    fsspec.filesystem("memory").pipe_file("/journals/there", b"")
     journal = Journal(of(store, flush_records=3, flush_seconds=60))
     for number in range(4):
         journal.keep("t", key(number), GOOD)
