@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _KEYS = {"language": "languages", "domain": "domains", "task": "tasks"}
 _USUAL_DELTA = 0.05
+_COLUMNS = 80
 
 
 def routing_of(way: Way, gate: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,14 +49,26 @@ def routing_text(routing: Mapping[str, Any]) -> str:
 
 
 def section_text(name: str, section: Mapping[str, Any]) -> str:
-    """A section of a job file as YAML: a line for each key, and for each rule."""
+    """A section of a job file as YAML: a line for each key and rule, more where one would be too long."""
     lines = [f"{name}:"]
     for key, value in section.items():
         if key == "rules":
             lines += ["  rules:", *(f"    - {_flow(rule)}" for rule in value)]
         else:
-            lines.append(f"  {key}: {_flow(value)}")
+            lines += _entry("  ", key, value)
     return "\n".join(lines) + "\n"
+
+
+def _entry(indent: str, key: str, value: object) -> list[str]:
+    line = f"{indent}{key}: {_flow(value)}"
+    if len(line) <= _COLUMNS:
+        return [line]
+    if isinstance(value, dict):
+        inner = [line for name, part in value.items() for line in _entry(f"{indent}  ", name, part)]
+        return [f"{indent}{key}:", *inner]
+    if isinstance(value, list):
+        return [f"{indent}{key}:", *(f"{indent}  - {_flow(one)}" for one in value)]
+    return [line]
 
 
 def _joined(rules: Iterable[SegmentRule]) -> list[tuple[str, list[str], str]]:

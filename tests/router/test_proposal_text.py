@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import yaml
+
 from router.job_loading import parse_job
 from router.proposal import SegmentRule, Way
-from router.proposal_text import gate_of, routing_of, routing_text
+from router.proposal_text import gate_of, routing_of, routing_text, section_text
 
 RULES = (
     SegmentRule(("language", "ja"), "b"),
@@ -82,3 +84,23 @@ def test_any_name_of_a_model_loads_as_a_job() -> None:
     loaded = parse_job(f"{text}\n{routing_text(routing_of(way, GATE))}", environ={})
     assert (loaded.routing.default, loaded.routing.escalate_to) == (names[0], names[1])
     assert loaded.routing.rules[0].use == names[2]
+
+
+def test_what_is_longer_than_a_terminal_is_wide_takes_more_lines() -> None:
+    """80 columns at most, where a mapping or a list can be taken apart; what fits stays on its line."""
+    digests = ["a" * 64, "b" * 64]
+    section = {"pilot": {"compared": 200, "adapters": digests}, "seed": 7, "corrections": "x" * 100}
+
+    text = section_text("calibration", section)
+
+    assert text == (
+        "calibration:\n"
+        "  pilot:\n"
+        "    compared: 200\n"
+        "    adapters:\n"
+        f"      - {'a' * 64}\n"
+        f"      - {'b' * 64}\n"
+        "  seed: 7\n"
+        f"  corrections: {'x' * 100}\n"
+    )
+    assert yaml.safe_load(text) == {"calibration": section}
