@@ -94,9 +94,9 @@ def instant(plan: Plan) -> Plan:
 def run_job(run: JobRun) -> dict[str, Any]:
     """Run the job; its figures. What starts once (loading Beam) is not in the seconds."""
     from pipelines.bench_stages import STAGES  # noqa: PLC0415 - see `instant`
-    from pipelines.commands import read_summary  # noqa: PLC0415 - see `instant`
     from pipelines.prepare import prepare, start  # noqa: PLC0415 - see `instant`
     from pipelines.runner import options_of, run_plan  # noqa: PLC0415 - see `instant`
+    from pipelines.show_run import read_summary  # noqa: PLC0415 - see `instant`
     from router.job_loading import parse_job  # noqa: PLC0415 - see `instant`
     from transforms.stack_samples import StackSamples  # noqa: PLC0415 - see `instant`
 

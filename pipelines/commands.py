@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-
 from pipelines.batch_watch import batches_under_way, watching
-from pipelines.console import ProgressLine, print_summary, say
+from pipelines.console import ProgressLine, say
 from pipelines.dataflow import budget_sharers, check_dataflow, is_dry_run, is_template, settle_dataflow
-from pipelines.errors import DONE, FAILED, TOO_MANY_DEAD, JobFailedError, OutputError
+from pipelines.errors import DONE, FAILED, JobFailedError, OutputError
 from pipelines.judge_money import told_of_judge_money
-from pipelines.output_folder import claim_output, clear_failed, waiting_records
+from pipelines.output_folder import claim_output, clear_failed
 from pipelines.output_lock import output_lock
 from pipelines.packs import told_packs
 from pipelines.parallelism import settle_workers
@@ -22,6 +19,7 @@ from pipelines.prepare import prepare, start
 from pipelines.references import told_of_sources
 from pipelines.remote_job import check_over, describe, noted_job
 from pipelines.runner import is_dataflow, is_local, local_workers, options_of, run_plan, sharers
+from pipelines.show_run import read_summary, show_run
 from pipelines.stopping import ending_at_once
 from pipelines.stored_plan import stored_plan
 from router.rules import sorts_tasks
@@ -73,7 +71,7 @@ def run_job(
     if is_template(options):
         say(console, "the job is written down, and its launcher submits it; nothing was annotated yet")
         return DONE
-    return _show(job, output, console)
+    return show_run(job, output, console)
 
 
 def plan_job(
@@ -97,7 +95,8 @@ def plan_job(
         found: list[dict[str, Any]] = []
 
         def work() -> None:
-            found.append(make_plan(plan, options, lambda line: say(console, line), size=size))
+            with _progress(plan, options, console):
+                found.append(make_plan(plan, options, lambda line: say(console, line), size=size))
             clear_progress(plan.state)
 
         _guarded(plan, work, console, lock, fresh=False)
@@ -125,7 +124,8 @@ def compare_job(
         compared = with_all_models(plan, max_usd)
 
         def work() -> None:
-            found.append(compare_models(compared, options, lambda line: say(console, line), wanted))
+            with _progress(plan, options, console):
+                found.append(compare_models(compared, options, lambda line: say(console, line), wanted))
             clear_progress(plan.state)
 
         _guarded(compared.plan, work, console, lock, fresh=False)
@@ -224,13 +224,18 @@ def calibrate_first(plan: Plan, options: PipelineOptions, console: Console) -> P
 
 
 def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLock) -> None:
-    progress = ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
-
     def work() -> None:
-        with progress:
+        with _progress(plan, options, console):
             run_plan(calibrate_first(plan, options, console), options)
 
     _guarded(plan, work, console, lock)
+
+
+def _progress(
+    plan: Plan, options: PipelineOptions, console: Console
+) -> contextlib.AbstractContextManager[object]:
+    """Shows how far the pipelines are that run in the block, where this process can know it."""
+    return ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
 
 
 def _guarded(
@@ -275,7 +280,13 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
         claim = _claim(plan, fresh=fresh)
         for line in claim.lines:
             say(console, line)
-        _guarded(plan, lambda: calibrated_plan(plan, options, lambda line: say(console, line)), console, lock)
+
+        def work() -> None:
+            with _progress(plan, options, console):
+                calibrated_plan(plan, options, lambda line: say(console, line))
+            clear_progress(plan.state)
+
+        _guarded(plan, work, console, lock)
     say(console, f"calibration: {plan.state}/calibration")
 
 
@@ -289,40 +300,6 @@ def _kept(output: str, *, fresh: bool) -> str:
     on = batches_under_way(output)
     anew = "; with --fresh it starts over" if fresh else ""
     return f". What was answered is kept: the same command continues{anew}{on}"
-
-
-def _show(job: Job, output: str, console: Console) -> int:
-    summary = read_summary(output)
-    print_summary(summary, output, console)
-    waiting = waiting_records(summary)
-    if waiting:
-        say(
-            console,
-            f"{waiting:,} records wait for a model that was not available: the same command asks again",
-        )
-    allowed = job.limits.max_dead_letter_fraction
-    if not too_many_dead(summary, allowed):
-        return DONE
-    records = summary["records"]
-    say(
-        console,
-        f"{records['dead_lettered']:,} of {records['read']:,} records are dead letters, more than "
-        f"limits.max_dead_letter_fraction ({allowed:g}) allows: see dead_letters-*",
-    )
-    return TOO_MANY_DEAD
-
-
-def too_many_dead(summary: dict[str, Any], allowed: float) -> bool:
-    """Whether more of the records read became dead letters than the job file allows."""
-    records = summary["records"]
-    return bool(records["dead_lettered"] > allowed * records["read"])
-
-
-def read_summary(output: str) -> dict[str, Any]:
-    """The summary of a finished output. Raises `FileNotFoundError` where there is none."""
-    filesystem, folder = fsspec.core.url_to_fs(output)
-    summary: dict[str, Any] = json.loads(filesystem.cat_file(f"{folder}/summary.json"))
-    return summary
 
 
 def check_job(job: Job, console: Console) -> None:

@@ -68,7 +68,10 @@ def progress_text(counts: Mapping[str, int], seconds: float) -> str:
     done = counts.get("annotated", 0) + counts.get("dead_lettered", 0)
     total = counts.get("read", 0)
     if not counts.get("annotated", 0):
-        return f"{total:,} records read; asking the calibration sample" if total else "reading"
+        if counts.get("to_ask", 0):
+            asked = f"{counts.get('asked', 0):,} of {counts['to_ask']:,} answers"
+            return f"{total:,} records read; asking the models about a sample: {asked}"
+        return f"{total:,} records read" if total else "reading"
     rate = done / seconds if seconds > 0 else 0.0
     left = (total - done) / rate if rate > 0 else 0.0
     escalated = counts.get("escalated", 0) / counts["annotated"]

@@ -21,6 +21,7 @@ from transforms.batch_times import BatchTimes, batch_times
 from transforms.index_records import IndexRecords
 from transforms.index_splits import Sampling
 from transforms.journal import Journal, JournalOf
+from transforms.progress import ProgressNote
 from transforms.read_corrections import read_corrections
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class PilotRun:
 
         def build(pipeline: beam.Pipeline) -> None:
             splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()
-            sampling = Sampling(0, (), size, self._corrections(), gold_only, salt=plan.pilot_salt)
+            sampling = Sampling(0, (), size, self.corrections(), gold_only, salt=plan.pilot_salt)
             index = splits | "Index" >> IndexRecords(plan.reader, sampling, plan.state, infer_types=False)
             start = pipeline | "Start" >> beam.Create([None])
             _ = start | "Save" >> beam.Map(save_pilot, pvalue.AsList(index.pilot), url)
@@ -64,8 +65,11 @@ class PilotRun:
         with fsspec.open(url, "rb") as stream:
             return read_pilot(stream)
 
-    def _corrections(self) -> dict[str, str]:
-        """Gold labels that people gave, by record id, in the form of the input's column."""
+    def corrections(self) -> dict[str, str]:
+        """Gold labels that people gave, by record id, in the form of the input's column.
+
+        Raises `ValueError` where the file that the job names holds none.
+        """
         url = self.plan.job.calibration.corrections
         if url is None:
             return {}
@@ -104,8 +108,11 @@ class PilotRun:
         if not missing:
             return found
 
+        state = self.plan.state
+        ProgressNote(state).add(to_ask=sum(map(len, missing.values())))
+
         def build(pipeline: beam.Pipeline) -> None:
-            failures = pipeline | "AskModels" >> AskModels(models.handlers, missing)
+            failures = pipeline | "AskModels" >> AskModels(models.handlers, missing, state)
             start = pipeline | "Start" >> beam.Create([None])
             _ = start | "Save" >> beam.Map(save_failures, pvalue.AsList(failures), self._failures)
 

@@ -24,7 +24,8 @@ import polars as pl
 from rich.console import Console
 
 import pipelines.open_models
-from pipelines.commands import read_summary, run_job
+from pipelines.commands import run_job
+from pipelines.show_run import read_summary
 from router.job_loading import parse_job
 from tests.fake_models import fake_handler, gguf_file
 

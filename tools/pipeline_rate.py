@@ -20,9 +20,9 @@ import time
 from typing import Any
 
 import pipelines.open_models
-from pipelines.commands import read_summary
 from pipelines.prepare import prepare
 from pipelines.runner import options_of, run_plan
+from pipelines.show_run import read_summary
 from router.job_loading import parse_job
 from tests.fake_models import fake_handler, gguf_file
 

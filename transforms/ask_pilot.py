@@ -14,6 +14,7 @@ from router.pilot import Pilot, write_pilot
 from router.records import Work
 from transforms.ask_in_batches import Asked, asking
 from transforms.journal import flush_all
+from transforms.progress import ProgressNote
 
 
 class AskModels(beam.PTransform[Any, Any]):
@@ -22,11 +23,14 @@ class AskModels(beam.PTransform[Any, Any]):
     What went wrong comes out, one failure of each model as the pair of its name and the reason.
     """
 
-    def __init__(self, handlers: Mapping[str, Asked], asked: Mapping[str, Sequence[Work]]) -> None:
-        """`asked` holds, for each model, the works that it is asked about."""
+    def __init__(
+        self, handlers: Mapping[str, Asked], asked: Mapping[str, Sequence[Work]], state: str
+    ) -> None:
+        """`asked` holds the works that each model is asked about; `state` is where progress is noted."""
         super().__init__()
         self._handlers = handlers
         self._asked = asked
+        self._state = state
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[tuple[str, str]]:
         """Wire one short chain for each model."""
@@ -35,7 +39,7 @@ class AskModels(beam.PTransform[Any, Any]):
             | f"Pilot of {name}" >> beam.Create([dataclasses.replace(work, ask=name) for work in works])
             | f"Spread for {name}" >> beam.Reshuffle()
             | f"Ask {name}" >> asking(self._handlers[name])
-            | f"Failures of {name}" >> beam.ParDo(FailuresOf())  # type: ignore[no-untyped-call]  # DoFn's own
+            | f"Failures of {name}" >> beam.ParDo(FailuresOf(self._state))
             for name, works in self._asked.items()
         )
         one = failures | beam.Flatten() | beam.combiners.Sample.FixedSizePerKey(1)
@@ -48,14 +52,24 @@ class AskModels(beam.PTransform[Any, Any]):
 class FailuresOf(beam.DoFn):
     """Model and reason of the answers that are none; what was answered is in the journal afterwards."""
 
+    def __init__(self, state: str) -> None:
+        """`state` is the URL of the output's state folder."""
+        self._state = state
+
+    def setup(self) -> None:
+        """Count anew in each worker."""
+        self._note = ProgressNote(self._state)
+
     def process(self, work: Work) -> Iterator[tuple[str, str]]:
         """Pass on what failed."""
+        self._note.add(asked=1)
         for answer in work.answers:
             if answer.failure is not None:
                 yield answer.model, answer.detail
 
     def finish_bundle(self) -> None:
-        """Write what the journal holds back on object stores: the driver reads it next."""
+        """Write what the journal holds back on object stores, which the driver reads next, and the count."""
+        self._note.write()
         flush_all()
 
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.commands import too_many_dead
+from pipelines.show_run import too_many_dead
 from tests.fake_llm_server import FakeLlmServer
 from tests.pipelines.jobs import lasting_files, read_written
 

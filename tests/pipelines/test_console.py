@@ -26,8 +26,18 @@ if TYPE_CHECKING:
     ("counts", "seconds", "text"),
     [
         ({}, 1.0, "reading"),
-        ({"read": 1234}, 1.0, "1,234 records read; asking the calibration sample"),
-        ({"read": 5, "dead_lettered": 2}, 1.0, "5 records read; asking the calibration sample"),
+        ({"read": 1234}, 1.0, "1,234 records read"),
+        ({"read": 5, "dead_lettered": 2}, 1.0, "5 records read"),
+        (
+            {"read": 1234, "to_ask": 1000, "asked": 20},
+            1.0,
+            "1,234 records read; asking the models about a sample: 20 of 1,000 answers",
+        ),
+        (
+            {"read": 9, "to_ask": 4},
+            1.0,
+            "9 records read; asking the models about a sample: 0 of 4 answers",
+        ),
         (
             {"read": 1000, "annotated": 90, "dead_lettered": 10, "escalated": 45, "nano_usd": 12_345_678},
             50.0,
@@ -90,7 +100,7 @@ def test_without_a_terminal_progress_is_logged(tmp_path: pathlib.Path, log: _Lin
     with ProgressLine(str(tmp_path), Console(file=said), Pauses(log=0.01)):
         assert log.came.wait(10)
 
-    assert set(log.lines) == {"7 records read; asking the calibration sample"}
+    assert set(log.lines) == {"7 records read"}
     assert said.getvalue() == ""
 
 

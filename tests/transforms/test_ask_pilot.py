@@ -18,6 +18,7 @@ from tests.transforms.local_pipeline import local_pipeline
 from transforms.ask_pilot import AskModels
 from transforms.journal import Journal, JournalOf, JournalPlace
 from transforms.local_scorer import LocalModel
+from transforms.progress import read_progress
 
 if TYPE_CHECKING:
     import pathlib
@@ -38,7 +39,7 @@ def test_the_answers_are_there_when_the_pipeline_ends(place: str, tmp_path: path
     one = work(task=SENTIMENT.name)
 
     with local_pipeline() as pipeline:
-        assert_that(pipeline | AskModels({"small": asked}, {"small": [one]}), equal_to([]))
+        assert_that(pipeline | AskModels({"small": asked}, {"small": [one]}, url), equal_to([]))
 
     with contextlib.closing(Journal(of)) as journal:
         assert journal.find(SENTIMENT.name, text_key(one.record.text, SENTIMENT.name)) is not None
@@ -50,5 +51,7 @@ def test_what_went_wrong_comes_out_once_for_each_model(tmp_path: pathlib.Path) -
     failing = [Work(record(f"!engine {n}"), Route("en", "mood", "small", None)) for n in range(3)]
 
     with local_pipeline() as pipeline:
-        found = pipeline | AskModels({"small": asked}, {"small": failing})
+        found = pipeline | AskModels({"small": asked}, {"small": failing}, str(tmp_path))
         assert_that(found, equal_to([("small", "llama.cpp failed on this batch")]))
+
+    assert read_progress(str(tmp_path)) == {"asked": 3}
