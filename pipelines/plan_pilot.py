@@ -116,7 +116,9 @@ def draw_plan(run: PilotRun, size: int, *, gold_only: bool = False) -> PlanDraw:
     `gold_only` draws the first from those with a gold label.
     """
     plan, url = run.plan, f"{run.plan.state}/calibration/plan.jsonl"
-    sampling = replace(plan.sampling, pilot=size, census=True, gold_only=gold_only)
+    sampling = replace(
+        plan.sampling, pilot=size, corrections=run.corrections(), gold_only=gold_only, census=True
+    )
 
     def build(pipeline: beam.Pipeline) -> None:
         splits = pipeline | "Splits" >> beam.Create(list(plan.splits)) | beam.Reshuffle()

@@ -194,6 +194,32 @@ def test_a_gold_column_is_the_oracle(world: World) -> None:
     assert found["ways"]["proposal"]["quality"]["rate"] >= 0.9
 
 
+def test_what_people_corrected_takes_the_place_of_the_column(world: World) -> None:
+    """As when a run calibrates: here the column is wrong about every record, the corrections are right."""
+    write_rows(world)
+    path = world.folder / "in.jsonl"
+    given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    corrected = world.folder / "corrected.jsonl"
+    lines = [json.dumps({"id": row["id"], "label": row["truth"]}) + "\n" for row in given]
+    corrected.write_text("".join(lines), encoding="utf-8")
+    world.write_lines([{**row, "truth": LABELS[1 - LABELS.index(row["truth"])]} for row in given])
+    with FakeLlmServer(steered_label) as server:
+        file = world.job_file(
+            models=models(world, server),
+            input={"path": str(path), "text": "text", "id": "id", "gold": "truth"},
+            routing={
+                "default": "small",
+                "escalate_to": "large",
+                "gate": {"target": 0.9, "oracle": "gold"},
+            },
+            calibration={"search_seconds": 0, "corrections": str(corrected)},
+        )
+        found = compared(file, "--records", 200)
+
+    assert found["oracle"] == "gold"
+    assert found["figures"]["all"]["large"]["quality"]["rate"] == 1.0
+
+
 def test_a_target_that_nobody_reaches_has_no_proposal(world: World) -> None:
     """With one model that guesses and gold as the judge: it is said, with what the best one has."""
     world.write_lines(
