@@ -46,9 +46,6 @@ def generation_problems(task: Task) -> list[Problem]:
     if not isinstance(task.examples, tuple):
         says = "takes a list of examples where the task is generate; write some into the job file"
         problems.append((("examples",), says, None))
-    if task.context is not None:
-        says = "does not go with kind: generate yet; put what the answers need into the text"
-        problems.append((("context",), says, None))
     for number, example in enumerate(task.shown):
         if example.answer is None:
             problems.append((("examples", number, "answer"), "missing; give the right answer", None))

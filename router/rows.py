@@ -25,13 +25,13 @@ def annotation_row(
     those with a `judge` say how the record was judged.
     """
     said = row.annotation
-    if said.checks is not None:
-        return _written_row(said)
     shown: dict[str, Any] = {}
     if retrieval:
         ids = said.shown
         shown["examples"] = None if ids is None else list(ids.examples)
         shown["passages"] = None if ids is None else list(ids.passages)
+    if said.checks is not None:
+        return {**_written_row(said), **shown}
     labels: dict[str, Any] = {"labels": list(said.labels)} if multi_label else {"label": said.labels[0]}
     return {
         "task": said.task,

@@ -67,7 +67,7 @@ class FakeScorer:
         """What `score` gives; everything that was found has room."""
         return *self.score(task, text), found
 
-    def generate(self, task: str, text: str) -> tuple[Generated, Usage]:
+    def generate(self, task: str, text: str, found: Found) -> tuple[Generated, Usage, Found]:
         """The answer that the text gives this model as `NAME=[answer]:PROBABILITY`; else `nothing`, at .1."""
         self.asked += 1
         if "!engine" in text:
@@ -77,7 +77,7 @@ class FakeScorer:
         log = math.log(float(sure))
         cut = answer.endswith("…")
         said = Generated(answer, "en", len(answer.split()), log, 2.0 * log, None, cut)
-        return said, Usage(INPUT_TOKENS, CACHED_TOKENS, said.tokens, SECONDS)
+        return said, Usage(INPUT_TOKENS, CACHED_TOKENS, said.tokens, SECONDS), found
 
     def score_many(self, task: str, texts: Sequence[str]) -> list[tuple[LabelScores, Usage] | EngineError]:
         """What `score` gives for each."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.prompts import shown_before
 from router.records import LabelScores, Usage, as_kept
 from router.retrieval import NOTHING_FOUND
 from router.text_parts import split_sentences
@@ -28,6 +27,7 @@ from router.trie import (
 from transforms.label_tree import tree_groups
 from transforms.llama_context import MAX_SEQUENCES, ROWS_TOGETHER, ContextConfig
 from transforms.packing import PackedPrefix, Packer, pack_size
+from transforms.prompt_text import PromptText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,8 +92,7 @@ class LabelScorer:
         """
         self._model = model
         self._task = task
-        self._prompt = prompt
-        self._lead = prompt.lead
+        self._text = PromptText(model, task, prompt)
         self._beginning = with_begin(model.begin_tokens, prompt_tokens(model, prompt.beginning))
         self._end = prompt_tokens(model, prompt.end)
         self._trie = _label_trie(model, prompt)
@@ -145,10 +144,7 @@ class LabelScorer:
         """
         if not found:
             return found
-        most = max(self._room - len(self._text_tokens(text)), self._room // 2)
-        while found and len(self._before(found)) > most:
-            found = found.without_farthest()
-        return found
+        return self._text.fit(found, max(self._room - len(self._text.of(text)), self._room // 2))
 
     def score(self, text: str, found: Found = NOTHING_FOUND) -> tuple[LabelScores, Usage]:
         """Probabilities of the task's labels for a text, and the tokens and seconds they took (usd is 0).
@@ -158,7 +154,7 @@ class LabelScorer:
         where llama.cpp fails or the text is not Unicode.
         """
         started = time.perf_counter()
-        before = self._before(found)
+        before = self._text.before(found)
         scored = [self._score_part([*before, *part]) for part in self._parts(text, len(before))]
         return self._result(scored, time.perf_counter() - started)
 
@@ -172,7 +168,7 @@ class LabelScorer:
 
     def run_of(self, text: str) -> list[int]:
         """The tokens that are evaluated for a text that fits the context: its own, and the prompt's end."""
-        return [*self._text_tokens(text), *self._end]
+        return [*self._text.of(text), *self._end]
 
     def scores_after(
         self, logits: npt.NDArray[np.float32], run: Sequence[int], seconds: float
@@ -195,16 +191,8 @@ class LabelScorer:
         return LabelScores(probabilities, as_kept(features), len(scored)), usage
 
     def _parts(self, text: str, before: int = 0) -> list[list[int]]:
-        tokens, room = self._text_tokens(text), self._room - before
-        return [tokens] if len(tokens) <= room else split_sentences(text, room, self._text_tokens)
-
-    def _before(self, found: Found) -> list[int]:
-        if not found:
-            return []
-        return self._model.tokenize(shown_before(self._task, self._prompt, found), special=False)
-
-    def _text_tokens(self, text: str) -> list[int]:
-        return self._model.tokenize(self._lead + text, special=False)
+        tokens, room = self._text.of(text), self._room - before
+        return [tokens] if len(tokens) <= room else split_sentences(text, room, self._text.of)
 
     def _score_part(self, tokens: Sequence[int]) -> _Scored:
         context, start = self._context, len(self._beginning)

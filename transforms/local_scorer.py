@@ -86,15 +86,20 @@ class LocalScorer:
         with self._lock:
             return self._scorer(task).score_many(texts)
 
-    def generate(self, task: str, text: str) -> tuple[Generated, Usage]:
-        """The answer to a text under a generate task; see `TextGenerator.generate`. Errors as of `score`."""
+    def generate(self, task: str, text: str, found: Found) -> tuple[Generated, Usage, Found]:
+        """The answer to a text under a generate task, and what of what was found for it had room.
+
+        See `TextGenerator.generate`. Errors as of `score`.
+        """
         with self._lock:
             if task not in self._generators:
                 try:
                     self._generators[task] = self.open_generator(task)
                 except EngineError as error:
                     raise ModelFileError(f"models.{self._local.name}: {error}") from error
-            return self._generators[task].generate(text)
+            generator = self._generators[task]
+            shown = generator.fit(text, found)
+            return *generator.generate(text, shown), shown
 
     def score_with(self, task: str, text: str, found: Found) -> tuple[LabelScores, Usage, Found]:
         """What `score` gives with what was found for a record, and what of that had room."""
@@ -114,16 +119,23 @@ class LocalScorer:
     def open_scorer(self, task: str) -> LabelScorer:
         """A scorer for a task in the form the catalogue or the job file says."""
         wanted, prompt, tree = prompt_of(self._model, self._local, self._tasks[task])
-        retrieval = self._local.retrieval.get(task)
-        tokens = 0 if retrieval is None else _tokens_of(retrieval)
+        tokens = self._retrieved_tokens(task)
         config = ScorerConfig(self._local.threads, self._local.model.context, tree, self._local.pack, tokens)
         return LabelScorer(self._model, wanted, prompt, config)
 
     def open_generator(self, task: str) -> TextGenerator:
         """A generator for a task in the form the catalogue or the job file says."""
         wanted, prompt, _ = prompt_of(self._model, self._local, self._tasks[task])
-        config = ScorerConfig(self._local.threads, self._local.model.context)
+        tokens = self._retrieved_tokens(task)
+        config = ScorerConfig(self._local.threads, self._local.model.context, retrieved_tokens=tokens)
         return TextGenerator(self._model, wanted, prompt, config)
+
+    def _retrieved_tokens(self, task: str) -> int:
+        retrieval = self._local.retrieval.get(task)
+        if retrieval is None:
+            return 0
+        sets = ((retrieval.examples, _EXAMPLE_TOKENS), (retrieval.passages, _PASSAGE_TOKENS))
+        return sum(one.k * tokens for one, tokens in sets if one is not None)
 
 
 def load_local(local: LocalModel) -> LlamaModel:
@@ -146,11 +158,6 @@ _EXAMPLE_TOKENS, _PASSAGE_TOKENS = 96, 192
 """About what most of them have at most; where that is too little, the farthest are left out."""
 
 
-def _tokens_of(retrieval: Retrieval) -> int:
-    sets = ((retrieval.examples, _EXAMPLE_TOKENS), (retrieval.passages, _PASSAGE_TOKENS))
-    return sum(one.k * tokens for one, tokens in sets if one is not None)
-
-
 def _entry(local: LocalModel) -> CatalogueEntry:
     return load_catalogue(asset_path("configs/models.yaml")).entry(local.model.source)
 
@@ -167,10 +174,11 @@ def prompt_of(model: LlamaModel, local: LocalModel, task: Task) -> tuple[Task, L
     examples = bool(wanted.shown) or (retrieval is not None and retrieval.examples is not None)
     if form is None:
         form = choose_form(entry, local.model, examples=examples, has_template=template is not None)
-    bos, eos = model.token_text("bos"), model.token_text("eos")
+    bos, eos, retrieved = model.token_text("bos"), model.token_text("eos"), retrieval is not None
     if task.kind == GENERATE:
-        written = build_answer_prompt(wanted, form.form, chat_template=template, bos=bos, eos=eos)
+        written = build_answer_prompt(
+            wanted, form.form, chat_template=template, bos=bos, eos=eos, retrieved=retrieved
+        )
         return wanted, written, True
-    retrieved = retrieval is not None
     prompt = build_prompt(wanted, form, chat_template=template, bos=bos, eos=eos, retrieved=retrieved)
     return wanted, prompt, chosen is None or chosen.label_tree

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
     from router.job import Task
     from router.records import LabelScores, Shown
+    from router.retrieval import Found
 
     _Said = (
         tuple[LabelScores, Usage]
         | tuple[LabelScores, Usage, Shown]
-        | tuple[Generated, Usage]
+        | tuple[Generated, Usage, Shown | None]
         | EngineError
         | PromptTooLongError
     )
@@ -86,21 +87,26 @@ class LocalSession:
             for text, one in zip(texts, found, strict=True)
         ]
 
-    def generate(self, task: str, texts: Sequence[str]) -> list[tuple[Generated, Usage] | EngineError]:
-        """What the model writes about each text, or why it failed."""
-        return [self._generated(task, text) for text in texts]
+    def generate(self, record: Record) -> tuple[Generated, Usage, Shown | None] | EngineError:
+        """What the model writes about a record with what is found for it, and the ids of what was shown.
 
-    def _generated(self, task: str, text: str) -> tuple[Generated, Usage] | EngineError:
+        These are None where its task has no retrieval.
+        """
+        found, search = self._find(record)
         try:
-            return self.scorer.generate(task, text)
+            said, usage, shown = self.scorer.generate(record.task, record.text, found)
         except EngineError as error:
             return error
+        return said, usage + search, shown.shown if self.retriever.retrieves(record.task) else None
+
+    def _find(self, record: Record) -> tuple[Found, Usage]:
+        started = time.perf_counter()
+        found = self.retriever.find(record)
+        return found, Usage(seconds=time.perf_counter() - started)
 
     def score_found(self, record: Record) -> tuple[LabelScores, Usage, Shown] | EngineError:
         """What the model says of a record with what is found for it, and the ids of what was shown."""
-        started = time.perf_counter()
-        found = self.retriever.find(record)
-        search = Usage(seconds=time.perf_counter() - started)
+        found, search = self._find(record)
         try:
             scores, usage, shown = self.scorer.score_with(record.task, record.text, found)
         except EngineError as error:
@@ -206,7 +212,7 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
     def _score(self, task: str, records: Sequence[Record], session: LocalSession) -> Sequence[_Said]:
         try:
             if self._generates(task):
-                return session.generate(task, [record.text for record in records])
+                return [session.generate(record) for record in records]
             if session.retriever.retrieves(task):
                 # What is found makes the runs too long to gain from being evaluated together.
                 return [session.score_found(record) for record in records]
@@ -222,9 +228,10 @@ class LlamaCppModelHandler(ModelHandler[Work, Work, LocalSession]):
         said, usage, *shown = found
         usd = local_cost(usage.seconds, self._local.usd_per_hour)
         usage = dataclasses.replace(usage, usd=usd).there(time.time())
+        shown_ids = shown[0] if shown else None
         if isinstance(said, Generated):
-            return Answer(self._local.name, usage, generated=said)
-        return Answer(self._local.name, usage, scores=said, shown=shown[0] if shown else None)
+            return Answer(self._local.name, usage, generated=said, shown=shown_ids)
+        return Answer(self._local.name, usage, scores=said, shown=shown_ids)
 
     def get_metrics_namespace(self) -> str:
         """Namespace of this model's metrics."""

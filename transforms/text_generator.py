@@ -18,9 +18,11 @@ from router.answer_prompt import PLAIN_ENDS
 from router.generated import LEAST_LOG_PROBABILITY, Generated
 from router.language import identify_language
 from router.records import Usage
+from router.retrieval import NOTHING_FOUND
 from transforms.label_scorer import PromptTooLongError, prompt_tokens, with_begin
 from transforms.llama_context import ContextConfig, EngineError
 from transforms.llama_grammar import GrammarError
+from transforms.prompt_text import PromptText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from router.job import Task
     from router.prompts import LabelPrompt
+    from router.retrieval import Found
     from transforms.label_scorer import ScorerConfig
     from transforms.llama_adapter import LlamaModel
     from transforms.llama_grammar import Grammar
@@ -62,7 +65,7 @@ class TextGenerator:
         Raises `PromptTooLongError` where the prompt does not fit the context, `EngineError` where the engine
         fails or makes no grammar of the schema.
         """
-        self._model, self._task, self._lead = model, task, prompt.lead
+        self._model, self._task, self._text = model, task, PromptText(model, task, prompt)
         self._beginning = with_begin(model.begin_tokens, prompt_tokens(model, prompt.beginning))
         self._end = prompt_tokens(model, prompt.end)
         # In a chat the model ends its turn; plain text goes on with what looks like the next record.
@@ -71,7 +74,7 @@ class TextGenerator:
         self._ends = () if chat or self._grammar is not None else PLAIN_ENDS
         self._end_tokens = model.tokens.end_tokens(model.vocabulary)
         self._fixed = len(self._beginning) + len(self._end) + task.token_bound
-        size = self._context_size(config.context)
+        size = self._context_size(config.context, config.retrieved_tokens)
         self._room = size - self._fixed
         self._context = model.open_context(ContextConfig(size, threads=config.threads))
         self._context.decode_run(self._beginning, 0, want_last=False)
@@ -81,7 +84,7 @@ class TextGenerator:
         """Number of prompt tokens that the cache holds."""
         return len(self._beginning)
 
-    def _context_size(self, wanted: int | None) -> int:
+    def _context_size(self, wanted: int | None, retrieved: int) -> int:
         limit = wanted or self._model.trained_context
         if self._fixed + _LEAST_RECORD_TOKENS > limit:
             raise PromptTooLongError(
@@ -89,22 +92,30 @@ class TextGenerator:
                 f"than {_LEAST_RECORD_TOKENS} for a text in a context of {limit}; give fewer examples, a "
                 "smaller max_tokens, or a larger `context`"
             )
-        return wanted or min(limit, -(-(self._fixed + _RECORD_TOKENS) // 256) * 256)
+        return wanted or min(limit, -(-(self._fixed + _RECORD_TOKENS + retrieved) // 256) * 256)
 
-    def generate(self, text: str) -> tuple[Generated, Usage]:
+    def fit(self, text: str, found: Found) -> Found:
+        """What of it has room beside a text, the farthest left out first.
+
+        Raises `EngineError` where the text is not Unicode.
+        """
+        return self._text.fit(found, self._room - len(self._text.of(text))) if found else found
+
+    def generate(self, text: str, found: Found = NOTHING_FOUND) -> tuple[Generated, Usage]:
         """The answer to a text, and the tokens and seconds it took (usd is 0).
 
-        Raises `EngineError` where llama.cpp fails, the text is not Unicode, or it does not fit the context:
-        an answer to a part of a text would not be one to the text.
+        What was `found` must `fit`, and the prompt be one for retrieval. Raises `EngineError` where llama.cpp
+        fails, the text is not Unicode, or it does not fit the context: an answer to a part of a text would
+        not be one to the text.
         """
         started = time.perf_counter()
-        run = [*self._model.tokenize(self._lead + text, special=False), *self._end]
-        if len(run) - len(self._end) > self._room:
+        tokens = self._text.of(text)
+        if len(tokens) > self._room:
             raise EngineError(
-                f"the text takes {len(run) - len(self._end)} tokens, and the context has room for "
-                f"{self._room}: give the model a larger `context`, or send long texts to another one "
-                "(characters_above)"
+                f"the text takes {len(tokens)} tokens, and the context has room for {self._room}: give the "
+                "model a larger `context`, or send long texts to another one (characters_above)"
             )
+        run = [*self._text.before(found), *tokens, *self._end]
         start = len(self._beginning)
         try:
             first = self._write(run, start, None)
