@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.certify import certify_rows, count_slices
 from pipelines.compare_pilot import check_order
 from pipelines.errors import JobFailedError
-from pipelines.fit_models import Fitted, examples_wanted, fit_models, search_prompts
+from pipelines.fit_models import Fitted, fit_models
+from pipelines.pilot_prompts import examples_wanted, search_prompts
 from pipelines.students import student_answers, teach
 from router.gate_calibration import GateCalibration
 from router.identity import text_key

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.compare_pilot import Pace
 from pipelines.compare_rows import name_for
-from pipelines.fit_models import unchanged_prompt
+from pipelines.pilot_prompts import unchanged_prompt
 from router.adapters import names_of, section_of
 from router.job import LlamaCppModel
 
