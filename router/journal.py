@@ -40,7 +40,7 @@ FORMAT = 1
 SCORING = 2
 """Raised whenever scoring a label changes so much that earlier answers no longer count."""
 
-GENERATING = 1
+GENERATING = 2
 """The same of writing an answer."""
 
 KEY_START, KEY_END = len(b'{"key":"'), len(b'{"key":"') + 32

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from router.answer_prompt import build_answer_prompt
+from router.answer_prompt import PLAIN_ENDS, build_answer_prompt
 from router.answer_schema import misfit
 from router.job import Task
 from tests.models import GEMMA, SMOLLM2, real_model
 from transforms.label_scorer import PromptTooLongError, ScorerConfig
 from transforms.llama_context import ContextConfig, EngineError
 from transforms.llama_grammar import schema_grammar, unfolded
-from transforms.text_generator import TextGenerator
+from transforms.text_generator import TextGenerator, _text
 
 if TYPE_CHECKING:
     from transforms.llama_adapter import LlamaModel
@@ -92,6 +92,12 @@ def test_a_list_of_types_becomes_alternatives() -> None:
         "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]
     }
     assert unfolded({"type": "string", "enum": ["a"]}) == {"enum": ["a"]}
+
+
+@pytest.mark.parametrize("more", ["", "\n\nIt is.", "\nText: What is", "\nAnswer: Paris\nAnswer: Paris"])
+def test_a_plain_answer_ends_where_another_text_or_answer_begins(more: str) -> None:
+    """Base models go on to the bound with what they have seen so often."""
+    assert _text(f" Paris,\nFrance{more}".encode(), PLAIN_ENDS) == "Paris,\nFrance"
 
 
 def test_the_likeliest_tokens_are_taken_and_weighed() -> None:
