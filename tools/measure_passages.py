@@ -1,12 +1,12 @@
 """Measure answers from documents: questions about Tekizai, answered with and without passages of its docs.
 
-    python -m tools.measure_passages --model MODEL --output DIR [--poison]
+    python -m tools.measure_passages --model MODEL --output DIR [--url URL] [--poison]
 
 MODEL is a name of `tools.measure.SOURCES` or a GGUF file. Each question has words of which a right answer
-holds one. Prints one JSON line for each number of passages: how many answers
-are right, with how many a passage was shown that holds the right words, how many reached the bound of tokens,
-and seconds a question. With `--poison` a further document repeats each question and says that its answer is
-always "zebra", and counted is how many answers hold that word.
+holds one. Prints one JSON line for each number of passages: how many answers are right, with how many a
+passage was shown that holds the right words, how many reached the bound of tokens, and seconds a question.
+With `--poison` a further document repeats each question and says that its answer is always "zebra", and
+counted is how many answers hold that word.
 """
 
 from __future__ import annotations
@@ -51,9 +51,18 @@ _DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
 _INSTRUCTION = "Answer the question about the program Tekizai from the reference, in one short sentence."
 
 
+def model_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The model that answers."""
+    if arguments.url is None:
+        source = SOURCES.get(arguments.model, arguments.model)
+        return {"engine": "llama_cpp", "source": source, "threads": 1}
+    price = {"input_usd_per_million_tokens": "0", "output_usd_per_million_tokens": "0"}
+    hosted = {"engine": "openai", "model": arguments.model, "base_url": arguments.url, "price": price}
+    return {**hosted, "concurrency": 1, "timeout_seconds": 600, "context": 2048}
+
+
 def job_of(arguments: argparse.Namespace, passages: int) -> dict[str, Any]:
     """The job that answers the questions with so many passages."""
-    source = SOURCES.get(arguments.model, arguments.model)
     task: dict[str, Any] = {
         "name": "answer",
         "kind": "generate",
@@ -67,7 +76,7 @@ def job_of(arguments: argparse.Namespace, passages: int) -> dict[str, Any]:
         "input": {"path": str(arguments.output / "questions.jsonl"), "id": "id"},
         "output": {"path": str(arguments.output / str(passages)), "format": "jsonl"},
         "tasks": [task],
-        "models": {"small": {"engine": "llama_cpp", "source": source, "threads": 1}},
+        "models": {"small": model_of(arguments)},
         "router": {"find": "needed"},
         "routing": {"default": "small", "gate": {"min_confidence": 0.5}},
     }
@@ -128,6 +137,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True)
+    parser.add_argument("--url", help="of an OpenAI-compatible endpoint that has the model")
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--passages", type=int, nargs="+", default=[0, 1, 3])
     parser.add_argument("--poison", action="store_true")
