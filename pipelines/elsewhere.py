@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from apache_beam.utils import thread_pool_executor
 
-from pipelines.stopping import Elsewhere, running_elsewhere
+from pipelines.stopping import LOG_READER, Elsewhere, running_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import apache_beam as beam
     from apache_beam.runners.runner import PipelineResult
+
+
+_JOIN_SECONDS = 2.0
 
 
 def run_elsewhere(pipeline: beam.Pipeline) -> tuple[PipelineResult, str | None]:
@@ -35,8 +38,16 @@ def run_elsewhere(pipeline: beam.Pipeline) -> tuple[PipelineResult, str | None]:
         with _own_interrupt():
             result = pipeline.run()
         stack.enter_context(running_elsewhere(Elsewhere(result.cancel, lambda: _stop_all(servers))))
+        stack.callback(_join_log_reader)
         state = result.wait_until_finish()
     return result, state
+
+
+def _join_log_reader() -> None:
+    """Let Beam's reader of the runner's log end while its error is still known to be no news."""
+    for thread in threading.enumerate():
+        if thread.name == LOG_READER:
+            thread.join(_JOIN_SECONDS)
 
 
 def _noted_servers(pipeline: beam.Pipeline) -> list[Any]:

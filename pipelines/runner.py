@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     GoogleCloudOptions,
@@ -208,8 +209,17 @@ def sharers(options: PipelineOptions, job: Job) -> int:
     )
 
 
+def _lost(error: grpc.RpcError) -> str:
+    # What a call ends with has both; the class that is raised for it promises neither.
+    said = [getattr(error, name, lambda: None)() for name in ("code", "details")]
+    why = ": ".join(" ".join(str(one).split()) for one in said if one)
+    return f"the runner's job service does not answer any more ({why or 'no reason given'}); see its own log"
+
+
 def cause_of(error: BaseException) -> str:
     """The line that matters in a worker's error: what this project raised, else what was raised last."""
+    if isinstance(error, grpc.RpcError):
+        return _lost(error)
     # From a worker in this process the exception comes as it is, from another one as text.
     text = str(error.args[0]) if error.args else ""
     if type(error).__name__ == "DataflowRuntimeException" and "Traceback " not in text:

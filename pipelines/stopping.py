@@ -29,7 +29,7 @@ _CALL_SECONDS = 2.5
 _KEEP_SECONDS = 3.5
 _TORN_SECONDS = 6.0
 _CANCEL_SECONDS = 5.0
-_LOG_READER = "wait_until_finish_read"
+LOG_READER = "wait_until_finish_read"
 """Beam's thread that reads what a runner elsewhere says of its job."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -120,7 +120,7 @@ def ending_at_once(tell: Callable[[str], None], tidy: Callable[[], None], code: 
             end(f"a worker process died, killed or out of memory ({arguments.exc_value})")
             return
         if isinstance(arguments.exc_value, grpc.RpcError):
-            if arguments.thread is not None and arguments.thread.name == _LOG_READER:
+            if arguments.thread is not None and arguments.thread.name == LOG_READER:
                 return  # a lost runner is told by the thread that waits for the job's state
             # A killed worker tears the streams that Beam reads it by, often before its end is noticed: the
             # thread, which is over in any case, waits for the line that tells the cause.

@@ -26,6 +26,7 @@ from tests.pipelines.jobs import SENTIMENT, json_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from router.retrieval import Found
     from tests.pipelines.jobs import World, Written
 
 ANSWER = {"name": "answer", "kind": "generate", "instruction": "Answer.", "max_tokens": 16}
@@ -521,11 +522,11 @@ def test_what_was_written_before_a_crash_is_not_asked_again(
     asked: list[str] = []
     generate = FakeScorer.generate
 
-    def noting(self: FakeScorer, task: str, text: str) -> Any:
+    def noting(self: FakeScorer, task: str, text: str, found: Found) -> Any:
         asked.append(text)
         if len(asked) == 4:
             raise KeyboardInterrupt
-        return generate(self, task, text)
+        return generate(self, task, text, found)
 
     monkeypatch.setattr(FakeScorer, "generate", noting)
     routing = {"default": "small", "gate": {"min_confidence": 0.5}}

@@ -82,6 +82,8 @@ def test_a_killed_worker_or_runner_costs_the_calls_in_flight(
         assert running.returncode == 1
         assert "Traceback" not in said
         assert said.endswith(AGAIN)
+        if whom == "runner":
+            assert "the runner's job service does not answer any more (StatusCode.UNAVAILABLE: " in said
         wait_until(lambda: not alive(workers), 10)
     assert_quiet(server)
     with prism(tmp_path / "second") as runner:
