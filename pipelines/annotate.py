@@ -179,7 +179,7 @@ def read_calibration(
         sample = sample | "NotSettled" >> beam.Filter(
             lambda work: (work.route.model, work.record.task) not in known
         )
-    pilot = sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models)
+    pilot = sample | "Pilot" >> AskPilot(plan.handlers, plan.local_models, plan.state)
     biases = pilot.biases
     if plan.settled:
         settled = pipeline | "Settled" >> beam.Create(list(plan.settled.items()))

@@ -14,7 +14,7 @@ from router.pilot import Pilot, write_pilot
 from router.records import Work
 from transforms.ask_in_batches import Asked, asking
 from transforms.journal import flush_all
-from transforms.progress import ProgressNote
+from transforms.progress import CountProgress
 
 
 class AskModels(beam.PTransform[Any, Any]):
@@ -39,7 +39,8 @@ class AskModels(beam.PTransform[Any, Any]):
             | f"Pilot of {name}" >> beam.Create([dataclasses.replace(work, ask=name) for work in works])
             | f"Spread for {name}" >> beam.Reshuffle()
             | f"Ask {name}" >> asking(self._handlers[name])
-            | f"Failures of {name}" >> beam.ParDo(FailuresOf(self._state))
+            | f"Count {name}" >> beam.ParDo(CountProgress(self._state, "asked"))
+            | f"Failures of {name}" >> beam.ParDo(FailuresOf())  # type: ignore[no-untyped-call]  # DoFn's own
             for name, works in self._asked.items()
         )
         one = failures | beam.Flatten() | beam.combiners.Sample.FixedSizePerKey(1)
@@ -52,24 +53,14 @@ class AskModels(beam.PTransform[Any, Any]):
 class FailuresOf(beam.DoFn):
     """Model and reason of the answers that are none; what was answered is in the journal afterwards."""
 
-    def __init__(self, state: str) -> None:
-        """`state` is the URL of the output's state folder."""
-        self._state = state
-
-    def setup(self) -> None:
-        """Count anew in each worker."""
-        self._note = ProgressNote(self._state)
-
     def process(self, work: Work) -> Iterator[tuple[str, str]]:
         """Pass on what failed."""
-        self._note.add(asked=1)
         for answer in work.answers:
             if answer.failure is not None:
                 yield answer.model, answer.detail
 
     def finish_bundle(self) -> None:
-        """Write what the journal holds back on object stores, which the driver reads next, and the count."""
-        self._note.write()
+        """Write what the journal holds back on object stores: the driver reads it next."""
         flush_all()
 
 

@@ -12,6 +12,7 @@ from router.bias import LabelBias, estimate_bias
 from router.identity import text_key
 from router.records import Answer, Work
 from transforms.ask_in_batches import Asked, asking
+from transforms.progress import CountProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,17 +31,24 @@ class PilotOutput(NamedTuple):
 class AskPilot(beam.PTransform[Any, Any]):
     """Ask the models about the sample drawn for them."""
 
-    def __init__(self, handlers: Mapping[str, Asked], models: Sequence[str]) -> None:
-        """`models` are the local ones, in the order in which they are asked."""
+    def __init__(self, handlers: Mapping[str, Asked], models: Sequence[str], state: str) -> None:
+        """`models` are the local ones, in the order in which they are asked; progress is noted in `state`."""
         super().__init__()
+        self._state = state
         self._handlers = handlers
         self._models = tuple(models)
 
     def expand(self, sample: beam.PCollection[Work]) -> PilotOutput:
         """Wire the sample through every model; each answers only what was drawn for it."""
-        work = sample | "Spread" >> beam.Reshuffle() | "AskRouted" >> beam.Map(_ask_routed)
+        work = (
+            sample
+            | "CountToAsk" >> beam.ParDo(CountProgress(self._state, "to_ask"))
+            | "Spread" >> beam.Reshuffle()
+            | "AskRouted" >> beam.Map(_ask_routed)
+        )
         for name in self._models:
             work = work | f"Ask {name}" >> asking(self._handlers[name])
+        work = work | "CountAsked" >> beam.ParDo(CountProgress(self._state, "asked"))
         biases = (
             work
             | "Predictions" >> beam.FlatMap(_prediction)

@@ -10,12 +10,13 @@ import json
 import time
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import apache_beam as beam
 import fsspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _SECONDS_LOCAL = 0.5
 _SECONDS_REMOTE = 20.0
@@ -47,6 +48,27 @@ class ProgressNote:
         self._filesystem.makedirs(self._path.rpartition("/")[0], exist_ok=True)
         with self._filesystem.open(self._path, "w") as stream:
             json.dump(self._counts, stream)
+
+
+class CountProgress(beam.DoFn):
+    """Passes on what comes, and counts it under a name."""
+
+    def __init__(self, state: str, name: str) -> None:
+        """`state` is the URL of the output's state folder."""
+        self._state, self._name = state, name
+
+    def setup(self) -> None:
+        """Count anew in each worker."""
+        self._note = ProgressNote(self._state)
+
+    def process(self, element: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever is counted
+        """Count one."""
+        self._note.add(**{self._name: 1})
+        yield element
+
+    def finish_bundle(self) -> None:
+        """Write what was counted since the last note."""
+        self._note.write()
 
 
 def read_progress(state: str) -> Mapping[str, int]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from transforms.progress import ProgressNote, read_progress
+import apache_beam as beam
+from apache_beam.testing.util import assert_that, equal_to
+
+from tests.transforms.local_pipeline import local_pipeline
+from transforms.progress import CountProgress, ProgressNote, read_progress
 
 if TYPE_CHECKING:
     import pathlib
@@ -32,6 +36,15 @@ def test_the_notes_of_all_workers_add_up(tmp_path: pathlib.Path) -> None:
 
     assert read_progress(str(tmp_path)) == {"read": 7, "annotated": 1}
     assert len(notes(tmp_path)) == 2
+
+
+def test_what_passes_is_counted_and_passed_on(tmp_path: pathlib.Path) -> None:
+    """All of it, whatever the half second: a bundle's end writes what is left."""
+    with local_pipeline() as pipeline:
+        numbers = pipeline | beam.Create(range(50)) | beam.ParDo(CountProgress(str(tmp_path), "asked"))
+        assert_that(numbers, equal_to(range(50)))
+
+    assert read_progress(str(tmp_path)) == {"asked": 50}
 
 
 def test_a_note_is_written_now_and_then(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
