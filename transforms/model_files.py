@@ -197,10 +197,17 @@ def _kept(
     # Filesystems and packages have exception types of their own, and here all of them mean the same.
     except Exception as error:
         raise ModelFileError(
-            f"{source}: cannot be brought to {target.parent} ({error}); check the source, your access to it "
-            "and the space there (TEKIZAI_CACHE names another folder)"
+            f"{source}: cannot be brought to {target.parent} ({_why(error)}); check the source, your access to "
+            "it and the space there (TEKIZAI_CACHE names another folder)"
         ) from error
     return target
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong; of a file on a server, fsspec says so in the cause of a mere "not found"."""
+    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _check_arrived(part: pathlib.Path, source: str, sha256: str | None) -> None:

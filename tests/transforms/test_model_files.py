@@ -220,11 +220,18 @@ def test_a_remote_url(cache: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["memory://none.gguf", "nosuch://bucket/a.gguf", "http://127.0.0.1:9/a.gguf"]
+    ("source", "why"),
+    [
+        ("memory://none.gguf", "there is no such file"),
+        ("nosuch://bucket/a.gguf", "Protocol not known: nosuch"),
+        ("http://127.0.0.1:9/a.gguf", "Cannot connect to host 127.0.0.1:9"),
+    ],
 )
-def test_a_url_that_cannot_be_read(source: str, cache: pathlib.Path) -> None:
+def test_a_url_that_cannot_be_read(source: str, why: str, cache: pathlib.Path) -> None:
     """No such file, no such kind of URL, and nobody there."""
-    assert refusal(source).startswith(f"models.tiny.source: {source}: cannot be brought to ")
+    assert refusal(source).startswith(
+        f"models.tiny.source: {source}: cannot be brought to {cache}/models ({why}"
+    )
     assert list((cache / "models").iterdir()) == []
 
 
