@@ -197,8 +197,8 @@ def _kept(
     # Filesystems and packages have exception types of their own, and here all of them mean the same.
     except Exception as error:
         raise ModelFileError(
-            f"{source}: cannot be brought to {target.parent} ({_why(error)}); check the source, your access to "
-            "it and the space there (TEKIZAI_CACHE names another folder)"
+            f"{source}: cannot be brought to {target.parent} ({_why(error)}); check the source, your access "
+            "to it and the space there (TEKIZAI_CACHE names another folder)"
         ) from error
     return target
 
