@@ -56,6 +56,8 @@ class Tally:
     """What came of disputes (`router.judge.count_judged`)."""
     checks: Counter[str] = field(default_factory=Counter)
     """Written answers, and which checks they fail (`router.failed_checks.count_checks`)."""
+    served: Counter[str] = field(default_factory=Counter)
+    """Records on which each model was asked and took tokens: not those on which it could not be reached."""
 
     def __add__(self, other: Tally) -> Tally:
         """Sum two tallies field by field."""
@@ -77,13 +79,14 @@ class Tally:
             self.timeline + other.timeline,
             self.judge + other.judge,
             self.checks + other.checks,
+            self.served + other.served,
         )
 
 
 def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     """Sums over annotated records."""
     count, usage, calibration = 0, Usage(), Decimal(0)
-    answered, status, calls = Counter[str](), Counter[str](), Counter[str]()
+    answered, status, calls, served = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     by_model: dict[str, Usage] = {}
     audits: list[bool] = []
     timed: list[tuple[str, Usage]] = []
@@ -96,6 +99,7 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         status[row.annotation.status.value] += 1
         for model, used in row.calls.items():
             calls[model] += 1
+            served[model] += _took(used)
             by_model[model] = by_model.get(model, Usage()) + used
         timed += row.calls.items()
         audits += [] if row.audit is None else [row.audit]
@@ -116,18 +120,24 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         timeline=timeline_of(timed),
         judge=judged,
         checks=checks,
+        served=served,
     )
+
+
+def _took(used: Usage) -> bool:
+    return bool(used.usd or used.input_tokens)
 
 
 def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
     """Sums over dead letters, those of the calls that came to nothing among them."""
-    reasons, calls = Counter[str](), Counter[str]()
+    reasons, calls, served = Counter[str](), Counter[str](), Counter[str]()
     by_model: dict[str, Usage] = {}
     timed: list[tuple[str, Usage]] = []
     for letter in letters:
         reasons[letter.reason.value] += 1
         for model, used in letter.calls.items():
             calls[model] += 1
+            served[model] += _took(used)
             by_model[model] = by_model.get(model, Usage()) + used
         timed += letter.calls.items()
     return Tally(
@@ -138,6 +148,7 @@ def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
         usage_by_model=by_model,
         lost_usd=sum((used.usd for used in by_model.values()), Decimal(0)),
         timeline=timeline_of(timed),
+        served=served,
     )
 
 
@@ -150,15 +161,16 @@ class Baseline:
 
 
 def estimate_baseline(tally: Tally, large: str | None) -> Baseline:
-    """Mean cost of a record that the large model was asked about, times all annotated records.
+    """Mean cost of a record that the large model was asked about and reached, times all annotated records.
 
     Unknown (None) where no large model is named or none of its calls can tell its cost.
     """
     if large is None:
         return Baseline(None, "no large model is named (routing.escalate_to)")
-    asked = tally.calls[large]
+    asked = tally.served[large]
     if not asked:
-        return Baseline(None, f"{large} was not asked, so its cost per record is not known")
+        why = "could not be reached" if tally.calls[large] else "was not asked"
+        return Baseline(None, f"{large} {why}, so its cost per record is not known")
     mean = tally.usage_by_model[large].usd / asked
     return Baseline(
         (mean * tally.annotated).quantize(MONEY_QUANTUM),

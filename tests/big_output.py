@@ -200,6 +200,7 @@ def _tally(figures: dict[str, Any], large: Any) -> Tally:
         status=Counter(kept=size - asked, escalated=asked),
         calls=Counter(small=size, big=asked),
         usage_by_model={"big": Usage(usd=big), "small": Usage(usd=small)},
+        served=Counter(small=size, big=asked),
     )
 
 

@@ -119,6 +119,22 @@ def test_the_baseline_is_the_mean_cost_of_a_record_times_all() -> None:
     assert (found.usd, found.basis) == (Decimal("0.08"), "mean of 2 records that big was asked about")
 
 
+def test_calls_that_reached_nobody_tell_no_price() -> None:
+    """One answer in two tries: the price is that of the answer. None in two: it is not known, and not 0."""
+    away = row("small", Status.LLM_UNAVAILABLE, small=KEPT, big=Usage())
+    some, none = tally_annotated([away, ROWS[2]]), tally_annotated([away, away])
+
+    found, unknown = estimate_baseline(some, "big"), estimate_baseline(none, "big")
+
+    assert (found.usd, found.basis) == (Decimal("0.04"), "mean of 1 records that big was asked about")
+    assert (some.calls["big"], some.served["big"]) == (2, 1)
+    assert (unknown.usd, unknown.basis) == (
+        None,
+        "big could not be reached, so its cost per record is not known",
+    )
+    assert (tally_annotated([ROWS[1]]) + some).served["big"] == 2
+
+
 @pytest.mark.parametrize(
     ("large", "basis"),
     [
