@@ -11,10 +11,10 @@ from router.chat_text import sendable, unfenced
 from router.generated import Generated
 from router.language import identify_language
 from router.prompts import LabelPrompt, Segment
-from router.reference_blocks import BLOCKS_RULE, DATA_RULE, text_of, with_passages
+from router.reference_blocks import BLOCKS_RULE, DATA_RULE, with_passages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from router.job import Example, Task
 
@@ -95,25 +95,19 @@ def answer_reminder(detail: str) -> str:
     return f"{_REMINDER}{said}). Answer again for the same text, so that it can; more briefly if too long."
 
 
-def read_answer_text(task: Task, raw: str, chat: Sequence[Mapping[str, str]]) -> tuple[str | None, str]:
+def read_answer_text(task: Task, raw: str, asked: str) -> tuple[str | None, str]:
     """A hosted model's answer, or None and why it cannot be used.
 
     Args:
         task: A generate task.
         raw: What the model said. A code fence around JSON, and white space, are fine.
-        chat: The messages that it answers, perhaps with a reminder after the text.
+        asked: The record's text, which it answers.
     """
     text = raw.strip()
     if task.answer_schema is not None:
         text = unfenced(text)
-    failed = failed_checks(task, Generated(text, identify_language(_asked_about(chat))))
+    failed = failed_checks(task, Generated(text, identify_language(asked)))
     return (None, "; ".join(failed)) if failed else (text, "")
-
-
-def _asked_about(chat: Sequence[Mapping[str, str]]) -> str:
-    last = chat[-1]["content"]
-    reminded = last.startswith(_REMINDER) and len(chat) > 3  # noqa: PLR2004 - rules, text, answer, reminder
-    return text_of(chat[-3]["content"] if reminded else last)
 
 
 def hosted_answer(raw: str, text: str) -> Generated:

@@ -163,15 +163,13 @@ def parse_answer(task: Task, raw: str) -> tuple[str, ...] | None:
     return None if None in labels else tuple(name for name in task.label_names if name in labels)
 
 
-def read_answer(
-    task: Task, raw: str, chat: Sequence[Mapping[str, str]]
-) -> tuple[tuple[str, ...] | None, str]:
-    """The labels of an LLM's answer, or None and why it cannot be used.
+def read_answer(task: Task, raw: str, asked: str) -> tuple[tuple[str, ...] | None, str]:
+    """The labels of an LLM's answer to a text, or None and why it cannot be used.
 
     Of a generate task, the answer itself is the only "label".
     """
     if task.kind == GENERATE:
-        text, why = read_answer_text(task, raw, chat)
+        text, why = read_answer_text(task, raw, asked)
         return (None, why) if text is None else ((text,), "")
     labels = parse_answer(task, raw)
     return labels, "" if labels is not None else _NOT_A_LABEL

@@ -132,7 +132,7 @@ class Judge:
         return output_bound(question.task, self.model.max_output_tokens)
 
     def _read(self, question: Question, body: bytes) -> Outcome:
-        reading = self.reader.read(question.task, question.chat, body)
+        reading = self.reader.read(question.task, question.text, question.chat, body)
         first = question.first
         usage = (question.spent + reading.usage).there(self.now())
         notes = [_told(first), reading.note]

@@ -151,10 +151,10 @@ class LlmClient:
         started = self._clock()
         tally = _Tally()
         chat = messages(task, text, found)
-        outcome = self._ask(task, chat, tally)
+        outcome = self._ask(task, text, chat, tally)
         if outcome.failure is Failure.UNUSABLE and outcome.answered:
             tally.notes.append(f"the first answer could not be used: {outcome.detail}")
-            again = self._ask(task, [*chat, *reminder(outcome.raw, task, outcome.detail)], tally)
+            again = self._ask(task, text, [*chat, *reminder(outcome.raw, task, outcome.detail)], tally)
             kept = None if again.labels is not None else again.raw or outcome.raw
             outcome = replace(again, raw=kept)
         return LlmReply(
@@ -196,14 +196,14 @@ class LlmClient:
         """Foreign text without the key, should it hold that."""
         return without_key(text, self._key)
 
-    def _ask(self, task: Task, chat: list[dict[str, str]], tally: _Tally) -> _Outcome:
+    def _ask(self, task: Task, text: str, chat: list[dict[str, str]], tally: _Tally) -> _Outcome:
         bound, confidence = output_bound(task, self._model.max_output_tokens), self._confidence
         body = self._deliver(
             chat, lambda dialect: dialect.parameters(task, bound, confidence=confidence), tally
         )
         if isinstance(body, Trouble):
             return _Outcome(failure=body.failure, detail=body.detail, answered=False)
-        reading = self._reader.read(task, chat, body)
+        reading = self._reader.read(task, text, chat, body)
         tally.usage += reading.usage
         if reading.note:
             tally.notes.append(reading.note)

@@ -50,8 +50,8 @@ class Reader:
     clean: Callable[[str], str]
     """Takes out of foreign text what must not be kept."""
 
-    def read(self, task: Task, chat: Sequence[Mapping[str, str]], body: bytes) -> Reading:
-        """Read the body of a response of status 200 to a chat, trusting nothing about its shape."""
+    def read(self, task: Task, text: str, chat: Sequence[Mapping[str, str]], body: bytes) -> Reading:
+        """Read the body of a response of status 200 to a chat about a text, whatever its shape may be."""
         completion = llm_wire.read_completion(body)
         usage, note = self._bill(task, completion, chat)
         content = completion.content
@@ -61,7 +61,7 @@ class Reader:
             # What is written is kept, and so must hold neither the key nor half a character.
             content = None if content is None else self.clean(content)
         if not why and content is not None:
-            labels, why = read_answer(task, content, chat)
+            labels, why = read_answer(task, content, text)
         if labels is not None:
             sure = label_confidence(completion.logprobs, content or "")
             return Reading(labels, usage, note=note, confidence=sure)
