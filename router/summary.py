@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from router.records import (
 from router.timeline import Timeline, timeline_of, timeline_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from router.records import Annotated
 
@@ -86,8 +86,7 @@ class Tally:
 def tally_annotated(rows: Iterable[Annotated]) -> Tally:
     """Sums over annotated records."""
     count, usage, calibration = 0, Usage(), Decimal(0)
-    answered, status, calls, served = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    by_model: dict[str, Usage] = {}
+    answered, status = Counter[str](), Counter[str]()
     audits: list[bool] = []
     timed: list[tuple[str, Usage]] = []
     judged, checks = Counter[str](), Counter[str]()
@@ -97,59 +96,47 @@ def tally_annotated(rows: Iterable[Annotated]) -> Tally:
         calibration += row.calibration_usd
         answered[row.annotation.model] += 1
         status[row.annotation.status.value] += 1
-        for model, used in row.calls.items():
-            calls[model] += 1
-            served[model] += _took(used)
-            by_model[model] = by_model.get(model, Usage()) + used
         timed += row.calls.items()
         audits += [] if row.audit is None else [row.audit]
         if row.judged is not None:
             judged += count_judged(row.judged)
         if row.annotation.checks is not None:
             checks += count_checks(row.annotation)
-    return Tally(
+    return replace(
+        _tally_calls(timed),
         annotated=count,
         usage=usage,
         calibration_usd=calibration,
         answered_by=answered,
         status=status,
-        calls=calls,
-        usage_by_model=by_model,
         audited=len(audits),
         agreed=sum(audits),
-        timeline=timeline_of(timed),
         judge=judged,
         checks=checks,
-        served=served,
     )
 
 
-def _took(used: Usage) -> bool:
-    return bool(used.usd or used.input_tokens)
+def _tally_calls(timed: Sequence[tuple[str, Usage]]) -> Tally:
+    """Sums by model over what each record's calls took."""
+    asked, served = Counter[str](), Counter[str]()
+    by_model: dict[str, Usage] = {}
+    for model, used in timed:
+        asked[model] += 1
+        served[model] += bool(used.usd or used.input_tokens)
+        by_model[model] = by_model.get(model, Usage()) + used
+    return Tally(calls=asked, served=served, usage_by_model=by_model, timeline=timeline_of(timed))
 
 
 def tally_dead(letters: Iterable[DeadLetter]) -> Tally:
     """Sums over dead letters, those of the calls that came to nothing among them."""
-    reasons, calls, served = Counter[str](), Counter[str](), Counter[str]()
-    by_model: dict[str, Usage] = {}
+    reasons = Counter[str]()
     timed: list[tuple[str, Usage]] = []
     for letter in letters:
         reasons[letter.reason.value] += 1
-        for model, used in letter.calls.items():
-            calls[model] += 1
-            served[model] += _took(used)
-            by_model[model] = by_model.get(model, Usage()) + used
         timed += letter.calls.items()
-    return Tally(
-        dead_lettered=reasons.total(),
-        usage=sum(by_model.values(), Usage()),
-        reasons=reasons,
-        calls=calls,
-        usage_by_model=by_model,
-        lost_usd=sum((used.usd for used in by_model.values()), Decimal(0)),
-        timeline=timeline_of(timed),
-        served=served,
-    )
+    found = _tally_calls(timed)
+    lost = sum(found.usage_by_model.values(), Usage())
+    return replace(found, dead_lettered=reasons.total(), usage=lost, reasons=reasons, lost_usd=lost.usd)
 
 
 @dataclass(frozen=True, slots=True)
