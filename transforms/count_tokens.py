@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.prompts import shown_before
 from transforms.label_scorer import tokens_beside_text
 from transforms.llama_adapter import LlamaModel
 from transforms.local_scorer import prompt_of
 from transforms.model_files import fetch_model
+from transforms.prompt_text import PromptText
 from transforms.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def count_tokens(local: LocalModel, tasks: Mapping[str, Task], records: Sequence
     retriever = Retriever(local.retrieval)
     found = []
     for one in records:
-        text, before = one.text, 0
         if retriever.retrieves(one.task):
-            prompt = prompts[one.task]
-            shown = shown_before(tasks[one.task], prompt, retriever.find(one))
-            text, before = prompt.lead + text, len(model.tokenize(shown, special=False))
-        found.append(before + len(model.tokenize(text, special=False)) + beside[one.task])
+            part = PromptText(model, tasks[one.task], prompts[one.task])
+            own = len(part.before(retriever.find(one))) + len(part.of(one.text))
+        else:
+            own = len(model.tokenize(one.text, special=False))
+        found.append(own + beside[one.task])
     model.close()
     return found
