@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipelines.calibrate import Calibrator
     from pipelines.pilot_run import Prompts
+    from router.answer_confidence import AnswerHead
     from router.generated import Generated
     from router.head import Head
     from router.job import Task
@@ -81,6 +82,20 @@ class _Asked:
     fingerprint: str
     prompt: ChosenPrompt
 
+    def read_by(
+        self,
+        curve: ConfidenceCurve,
+        rows: int,
+        *,
+        scaled: ScaledScores | None = None,
+        head: Head | None = None,
+        answers: AnswerHead | None = None,
+    ) -> ModelCalibration:
+        """The calibration that was fitted to so many rows."""
+        return ModelCalibration(
+            self.model, self.task.name, self.fingerprint, self.prompt, scaled, head, curve, rows, answers
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _ModelFit:
@@ -98,19 +113,8 @@ class _ModelFit:
 
 def _fit_written(asked: _Asked, judged: Sequence[JudgedAnswer]) -> _ModelFit:
     learned = fit_answers(asked.task, judged)
-    model = ModelCalibration(
-        asked.model,
-        asked.task.name,
-        asked.fingerprint,
-        asked.prompt,
-        None,
-        None,
-        learned.curve,
-        len(judged),
-        learned.head,
-    )
     return _ModelFit(
-        model,
+        asked.read_by(learned.curve, len(judged), answers=learned.head),
         ModelReport(learned.reason, {}, ()),
         [one.place for one in judged],
         learned.sure,
@@ -125,16 +129,7 @@ def _fit_scored(asked: _Asked, answered: Sequence[_Answered]) -> _ModelFit:
     if len(answered) < _LEAST_ANSWERS:
         answered = []
     fit = _fit(asked.task, answered)
-    model = ModelCalibration(
-        asked.model,
-        asked.task.name,
-        asked.fingerprint,
-        asked.prompt,
-        fit.scaled,
-        fit.head,
-        fit.curve,
-        len(answered),
-    )
+    model = asked.read_by(fit.curve, len(answered), scaled=fit.scaled, head=fit.head)
     return _ModelFit(
         model,
         ModelReport(fit.reason, fit.trials, ()),
