@@ -28,7 +28,7 @@ from transforms.progress import clear_progress
 from transforms.splits import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from decimal import Decimal
 
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -97,7 +97,6 @@ def plan_job(
         def work() -> None:
             with _progress(plan, options, console):
                 found.append(make_plan(plan, options, lambda line: say(console, line), size=size))
-            clear_progress(plan.state)
 
         _guarded(plan, work, console, lock, fresh=False)
     return found[0]
@@ -126,7 +125,6 @@ def compare_job(
         def work() -> None:
             with _progress(plan, options, console):
                 found.append(compare_models(compared, options, lambda line: say(console, line), wanted))
-            clear_progress(plan.state)
 
         _guarded(compared.plan, work, console, lock, fresh=False)
     return found[0]
@@ -231,11 +229,15 @@ def _run(plan: Plan, options: PipelineOptions, console: Console, lock: OutputLoc
     _guarded(plan, work, console, lock)
 
 
-def _progress(
-    plan: Plan, options: PipelineOptions, console: Console
-) -> contextlib.AbstractContextManager[object]:
-    """Shows how far the pipelines are that run in the block, where this process can know it."""
-    return ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext()
+@contextlib.contextmanager
+def _progress(plan: Plan, options: PipelineOptions, console: Console) -> Iterator[None]:
+    """Shows how far the pipelines are that run in the block, where this process can know it.
+
+    What the workers noted of that is removed when the block has done its work.
+    """
+    with ProgressLine(plan.state, console) if is_local(options) else contextlib.nullcontext():
+        yield
+    clear_progress(plan.state)
 
 
 def _guarded(
@@ -284,7 +286,6 @@ def calibrate_job(job: Job, beam_options: Sequence[str], *, fresh: bool = False,
         def work() -> None:
             with _progress(plan, options, console):
                 calibrated_plan(plan, options, lambda line: say(console, line))
-            clear_progress(plan.state)
 
         _guarded(plan, work, console, lock)
     say(console, f"calibration: {plan.state}/calibration")
